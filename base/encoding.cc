@@ -1,0 +1,123 @@
+#include "base/encoding.h"
+
+#include <array>
+
+namespace penstock {
+namespace {
+
+constexpr char kHex[] = "0123456789abcdef";
+constexpr char kBase32[] = "abcdefghijklmnopqrstuvwxyz234567";
+constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+constexpr std::array<int8_t, 256> InverseOf(const char* alphabet) {
+  std::array<int8_t, 256> inverse{};
+  inverse.fill(-1);
+  for (int i = 0; alphabet[i] != '\0'; ++i) inverse[static_cast<uint8_t>(alphabet[i])] = static_cast<int8_t>(i);
+  return inverse;
+}
+constexpr std::array<int8_t, 256> kBase32Inverse = InverseOf(kBase32);
+constexpr std::array<int8_t, 256> kBase64Inverse = InverseOf(kBase64);
+
+// Emits `bits`-wide digits of `alphabet`, the last one filled up with zero bits.
+void AppendDigits(Bytes bytes, int bits, const char* alphabet, std::string* out) {
+  const size_t digits = (bytes.size() * 8 + static_cast<size_t>(bits) - 1) / static_cast<size_t>(bits);
+  const size_t start = out->size();
+  out->resize(start + digits);
+  char* to = out->data() + start;
+  uint32_t pending = 0;
+  int have = 0;
+  const uint32_t mask = (1u << bits) - 1;
+  for (uint8_t byte : bytes) {
+    pending = (pending << 8) | byte;
+    have += 8;
+    while (have >= bits) {
+      have -= bits;
+      *to++ = alphabet[(pending >> have) & mask];
+    }
+  }
+  if (have > 0) *to = alphabet[(pending << (bits - have)) & mask];
+}
+
+// Reads `bits`-wide digits; `strict` wants the leftover bits to be zero.
+std::optional<std::vector<uint8_t>> FromDigits(std::string_view text, int bits, const std::array<int8_t, 256>& inverse,
+                                               bool strict) {
+  std::vector<uint8_t> out;
+  out.reserve(text.size() * static_cast<size_t>(bits) / 8);
+  uint32_t pending = 0;
+  int have = 0;
+  for (char c : text) {
+    const int8_t digit = inverse[static_cast<uint8_t>(c)];
+    if (digit < 0) return std::nullopt;
+    pending = (pending << bits) | static_cast<uint32_t>(digit);
+    have += bits;
+    if (have >= 8) {
+      have -= 8;
+      out.push_back(static_cast<uint8_t>(pending >> have));
+    }
+  }
+  if (have >= bits) return std::nullopt;  // a whole digit too many: no byte string has this length
+  if (strict && (pending & ((1u << have) - 1)) != 0) return std::nullopt;
+  return out;
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
+
+std::string ToHex(Bytes bytes) {
+  std::string out;
+  out.reserve(bytes.size() * 2);
+  for (uint8_t byte : bytes) {
+    out.push_back(kHex[byte >> 4]);
+    out.push_back(kHex[byte & 15]);
+  }
+  return out;
+}
+
+std::optional<std::vector<uint8_t>> FromHex(std::string_view text) {
+  if (text.size() % 2 != 0) return std::nullopt;
+  std::vector<uint8_t> out;
+  out.reserve(text.size() / 2);
+  for (size_t i = 0; i < text.size(); i += 2) {
+    const int high = HexDigit(text[i]), low = HexDigit(text[i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    out.push_back(static_cast<uint8_t>(high << 4 | low));
+  }
+  return out;
+}
+
+void AppendBase32(Bytes bytes, std::string* out) { AppendDigits(bytes, 5, kBase32, out); }
+
+std::string ToBase32(Bytes bytes) {
+  std::string out;
+  AppendBase32(bytes, &out);
+  return out;
+}
+
+std::optional<std::vector<uint8_t>> FromBase32(std::string_view text) {
+  return FromDigits(text, 5, kBase32Inverse, /*strict=*/true);
+}
+
+void AppendBase64(Bytes bytes, std::string* out) { AppendDigits(bytes, 6, kBase64, out); }
+
+std::string ToBase64(Bytes bytes) {
+  std::string out;
+  AppendBase64(bytes, &out);
+  return out;
+}
+
+std::optional<std::vector<uint8_t>> FromBase64(std::string_view text) {
+  if (!text.empty() && text.back() == '=') {
+    if (text.size() % 4 != 0) return std::nullopt;
+    text.remove_suffix(1);
+    if (text.back() == '=') text.remove_suffix(1);
+  }
+  return FromDigits(text, 6, kBase64Inverse, /*strict=*/false);
+}
+
+}  // namespace penstock

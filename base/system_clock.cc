@@ -1,0 +1,12 @@
+#include <chrono>
+
+#include "base/clock.h"
+
+namespace penstock {
+
+int64_t SystemClock::NowMicros() const {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace penstock

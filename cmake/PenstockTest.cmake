@@ -1,0 +1,30 @@
+# penstock_test(NAME <folder>_test LABEL unit|vectors|db|e2e|fuzz SOURCES ... LIBS ...)
+# One executable; every gtest case becomes a ctest case with that label. Tests find shared data through
+# PENSTOCK_VECTORS and PENSTOCK_CAPTURES (defaults: ../shared/… from the source root).
+function(penstock_test)
+  cmake_parse_arguments(T "" "NAME;LABEL;TIMEOUT" "SOURCES;LIBS" ${ARGN})
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  add_executable(${T_NAME} ${T_SOURCES})
+  target_link_libraries(${T_NAME} PRIVATE penstock::test_support ${T_LIBS} GTest::gmock GTest::gtest_main)
+  set_target_properties(${T_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  gtest_discover_tests(${T_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS ${T_LABEL} TIMEOUT ${T_TIMEOUT} WORKING_DIRECTORY "${CMAKE_SOURCE_DIR}")
+endfunction()
+
+# penstock_fuzz(NAME cbor LIBS ...): tests/fuzz/fuzz_<NAME>.cc with LLVMFuzzerTestOneInput. With PENSTOCK_FUZZ it is a
+# libFuzzer binary; otherwise a plain main replays tests/fuzz/corpus/<NAME>/ as a test, so the target never rots.
+function(penstock_fuzz)
+  cmake_parse_arguments(F "" "NAME" "LIBS" ${ARGN})
+  add_executable(fuzz_${F_NAME} fuzz_${F_NAME}.cc)
+  target_link_libraries(fuzz_${F_NAME} PRIVATE penstock::options ${F_LIBS})
+  set_target_properties(fuzz_${F_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
+  if(PENSTOCK_FUZZ)
+    target_link_options(fuzz_${F_NAME} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${F_NAME} PRIVATE replay_main.cc)
+    add_test(NAME fuzz.${F_NAME}.corpus COMMAND fuzz_${F_NAME} "${CMAKE_CURRENT_SOURCE_DIR}/corpus/${F_NAME}")
+    set_tests_properties(fuzz.${F_NAME}.corpus PROPERTIES LABELS fuzz TIMEOUT 120)
+  endif()
+endfunction()

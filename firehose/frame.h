@@ -1,0 +1,81 @@
+#pragma once
+
+// One WebSocket message of com.atproto.sync.subscribeRepos, decoded (protocol 1.2, 1.3, section 2). The envelope only: what
+// `blocks` holds is a view for car/ and repo/.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/base/attributes.h"
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/reject.h"
+#include "cbor/cid.h"
+#include "repo/op.h"
+#include "repo/syntax.h"
+
+namespace penstock::firehose {
+
+enum class FrameKind : uint8_t {
+  kCommit,
+  kSync,
+  kIdentity,
+  kAccount,
+  kInfo,      // no seq
+  kError,     // an error frame (op -1): the stream ends here
+  kIgnored,   // unknown op or type, retired types included: skip, keep the connection, advance by `seq` if there is one
+  kRejected,  // good DRISL that breaks its schema: drop this message only; `reject` and `reject_field` say why
+};
+std::string_view FrameKindName(FrameKind kind);  // "commit", "sync", …
+
+// Reusable: DecodeFrame keeps the capacity of `ops`. All views point into the frame's bytes.
+// Only the fields of the frame's own kind are set; the others are empty.
+struct Frame {
+  FrameKind kind = FrameKind::kIgnored;
+  std::string_view type;  // `t` of the header as it came ("#commit"); empty for an error frame
+
+  std::optional<int64_t> seq;  // 1 <= seq < 2^53 when set; for kIgnored and kRejected, where it could be read
+  repo::Did did;               // `repo` of a commit, `did` of the others; also of a retired type that has one
+  std::string_view time;       // as it came, never judged (2.1)
+
+  // #commit, #sync
+  std::string_view rev;   // a valid Tid
+  std::string_view since; // empty when null, absent or ""
+  cbor::CidView commit;   // #commit only
+  cbor::CidView prev_data;
+  Bytes blocks;
+  std::vector<repo::RepoOp> ops;
+  bool too_big = false;
+  bool rebase = false;
+
+  // #identity
+  std::optional<std::string_view> handle;
+
+  // #account
+  bool active = false;
+  std::optional<std::string_view> status;
+
+  // #info: name; error frame: error
+  std::string_view name;
+  std::optional<std::string_view> message;
+
+  // kRejected
+  Reject reject = Reject::kEventMissingField;
+  std::string_view reject_field;  // a field's name, static or in the frame
+
+  void Clear();
+};
+
+// Decodes `message` into `*frame`.
+//
+// A status that is not OK is a hard framing error: the connection must be dropped (protocol 1.2). Rejects: any of
+// cbor/reader.h, kFrameBadHeader, kFrameBadPayload, kFrameTrailingBytes, kFrameTooLarge.
+// What breaks a message's schema only comes back as OK with kind kRejected (protocol 2.7): kEventMissingField,
+// kEventWrongType, kEventBadSeq, kSyntaxDid, kSyntaxTid, kCommitTooManyOps (more than 200; the ops beyond are not kept),
+// kCommitBlocksTooLarge.
+absl::Status DecodeFrame(Bytes message ABSL_ATTRIBUTE_LIFETIME_BOUND, Frame* frame);
+
+}  // namespace penstock::firehose

@@ -1,0 +1,47 @@
+#pragma once
+
+// The low-water mark of one source: the highest seq below which every event is settled, that is applied, filtered, dead-lettered,
+// quarantined or durably held (protocol 1.5; docs/architecture.md 3). The cursor that goes into a batch's transaction.
+//
+// Thread-safe. Events enter in stream order on the source's thread; they settle in any order on others.
+
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+
+namespace penstock::firehose {
+
+class Watermark {
+ public:
+  using Ticket = uint64_t;
+
+  // `cursor`: the durable position to start from, if there is one.
+  explicit Watermark(std::optional<int64_t> cursor) : settled_(cursor) {}
+
+  // An event with this seq has arrived and is in flight. Seqs must increase.
+  Ticket Enter(int64_t seq);
+  // It needs nothing more (or its writes are part of the transaction about to commit).
+  void Settle(Ticket ticket);
+  // As Enter and Settle at once, for what the filter drops: no ticket, and no queue when nothing is in flight.
+  void Pass(int64_t seq);
+
+  // The highest seq such that it and everything before it is settled; nullopt before the first.
+  std::optional<int64_t> Low() const;
+  // The last seq that entered or passed.
+  std::optional<int64_t> High() const;
+  size_t in_flight() const;
+
+ private:
+  struct Entry {
+    int64_t seq;
+    bool settled;
+  };
+  mutable std::mutex mutex_;
+  std::deque<Entry> entries_;      // from the oldest unsettled on
+  Ticket first_ = 0;               // ticket of entries_.front()
+  std::optional<int64_t> settled_;
+  std::optional<int64_t> high_;
+};
+
+}  // namespace penstock::firehose

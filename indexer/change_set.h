@@ -1,0 +1,120 @@
+#pragma once
+
+// What one event changes, ready to be written: rows made, JSON derived, references found. Built by a worker from a checked
+// event, written by the writer as one unit: a batch never splits it. Owns everything that it refers to (arena), so it
+// crosses threads; recycled.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/recycler.h"
+#include "base/reject.h"
+#include "repo/op.h"
+
+namespace penstock::indexer {
+
+// What was proven of a row, weakest first (docs/architecture.md 4). Stored as its name.
+enum class Verification : uint8_t { kCid, kSignature, kCommit, kFull, kExport };
+std::string_view VerificationName(Verification verification);  // "cid", …
+// The guard's class: nothing that came in on a weak level may outlast what a strong one proves.
+inline bool IsStrong(Verification v) { return v >= Verification::kCommit; }
+
+// What validation said of a record. Stored as its name.
+enum class Validation : uint8_t {
+  kUnknown,  // "unknown": good data, no schema was asked
+  kOk,       // "ok"
+  kWarn,     // "warn": indexed, with something to know (an empty map key, U+0000 in text)
+  kInvalid,  // "invalid": not valid data: kept out of every view; its CID stays so that later ops line up (protocol 7.1)
+};
+std::string_view ValidationName(Validation validation);
+
+// One edge out of a record (table record_ref).
+struct RefRow {
+  std::string_view path;        // where in the record, "reply.root"
+  std::string_view target_uri;  // as it came: at://… or did:…
+  std::string_view target_cid;  // empty if the reference pins none
+  std::string_view target_did;  // empty if the authority is a handle
+  std::string_view target_collection;
+  int64_t target_hash = 0;      // first 8 bytes of SHA-256(target_uri), big endian: what is indexed
+};
+
+// One row of table record, less what the whole change set shares.
+struct RecordRow {
+  std::string_view collection;
+  std::string_view rkey;
+  repo::Action op = repo::Action::kCreate;
+  std::string_view cid;    // text form; empty for a delete
+  Bytes cbor;              // the signed bytes; empty for a delete
+  std::string_view value;  // JSON, U+0000 replaced by U+FFFD; empty for a delete and for an invalid record
+  bool value_lossy = false;
+  Validation validation = Validation::kUnknown;
+  std::string_view created_at;        // as claimed; empty if absent
+  std::optional<int64_t> created_us;  // the same parsed, microseconds
+  std::span<const RefRow> refs;
+};
+
+struct AccountRow {
+  bool active = true;
+  std::string_view status;  // empty if absent
+};
+
+// A refused item (table dead_letter), keyed by (source, seq, op).
+struct DeadLetterRow {
+  int32_t op = -1;  // index in ops[], or -1 for the whole event
+  std::string_view collection, rkey;
+  Reject reject{};
+  std::string_view detail;
+  Bytes frame;  // the raw frame, bounded; empty when another row of the event holds it
+};
+
+struct GapRow {
+  std::optional<int64_t> from, to;
+  std::string_view reason, detail;
+};
+
+struct QuarantineRow {
+  int64_t position = 0;
+  Reject reject{};
+  std::string_view detail;
+  Bytes frame;  // bounded
+  std::string_view frame_sha256;  // hex, of the whole frame
+};
+
+enum class EventKind : uint8_t { kCommit, kSync, kIdentity, kAccount, kControl };  // kControl: gaps, quarantine
+
+struct ChangeSet {
+  Arena arena;
+
+  std::string_view source;  // outlives the change set (the pipeline's list of sources)
+  int64_t seq = 0;          // 0 for kControl
+  uint64_t ticket = 0;      // of the source's watermark
+  int64_t arrival_us = 0;
+
+  EventKind kind = EventKind::kCommit;
+  std::string_view did;
+  std::string_view rev;         // commit, sync
+  std::string_view commit_cid;  // text; commit, sync
+  Verification verification = Verification::kCid;
+  // The event's own further fields for NDJSON output, as JSON members without braces: `"time":"…","handle":"…"`.
+  std::string_view event_json;
+
+  std::vector<RecordRow> records;
+  std::optional<AccountRow> account;
+  std::vector<DeadLetterRow> dead_letters;
+  std::vector<GapRow> gaps;
+  std::vector<QuarantineRow> quarantine;
+
+  // What it counts for against the bounds in bytes of queues and batches.
+  size_t cost() const { return sizeof(ChangeSet) + arena.bytes() + records.size() * sizeof(RecordRow); }
+  void Clear();
+};
+
+using ChangeSetRecycler = Recycler<ChangeSet>;
+using ChangeSetPtr = ChangeSetRecycler::Ptr;
+
+}  // namespace penstock::indexer
