@@ -19,14 +19,18 @@
 
 namespace penstock::firehose {
 
+inline constexpr size_t kMaxOps = 200;                // protocol 1.4
+inline constexpr size_t kMaxBlocksBytes = 2'000'000;  // protocol 1.4; for #sync too, as indigo accepts
+
 enum class FrameKind : uint8_t {
   kCommit,
   kSync,
   kIdentity,
   kAccount,
   kInfo,      // no seq
-  kError,     // an error frame (op -1): the stream ends here
+  kError,     // an error frame (op -1): the stream ends here, even if the frame does not say why (`name` is empty then)
   kIgnored,   // unknown op or type, retired types included: skip, keep the connection, advance by `seq` if there is one
+              // (of an unknown op nothing is read: what its fields mean is not known)
   kRejected,  // good DRISL that breaks its schema: drop this message only; `reject` and `reject_field` say why
 };
 std::string_view FrameKindName(FrameKind kind);  // "commit", "sync", …
@@ -58,11 +62,11 @@ struct Frame {
   bool active = false;
   std::optional<std::string_view> status;
 
-  // #info: name; error frame: error
+  // #info: name; error frame: error (empty when it has none)
   std::string_view name;
   std::optional<std::string_view> message;
 
-  // kRejected
+  // kRejected: the first fault of the schema that was met; a missing field comes last. The other fields may be half set.
   Reject reject = Reject::kEventMissingField;
   std::string_view reject_field;  // a field's name, static or in the frame
 
@@ -75,7 +79,11 @@ struct Frame {
 // cbor/reader.h, kFrameBadHeader, kFrameBadPayload, kFrameTrailingBytes, kFrameTooLarge.
 // What breaks a message's schema only comes back as OK with kind kRejected (protocol 2.7): kEventMissingField,
 // kEventWrongType, kEventBadSeq, kSyntaxDid, kSyntaxTid, kCommitTooManyOps (more than 200; the ops beyond are not kept),
-// kCommitBlocksTooLarge.
+// kCommitBlocksTooLarge. The message is passed strictly to its end all the same.
+//
+// Tolerated: unknown fields, a float64 in them; `time`, `rebase`, `tooBig`, `blobs` and `#commit.prev` absent or of any type;
+// `since`, `prevData`, an op's `prev`, `handle`, `status` and `message` null or absent. Whether ops make sense (double paths,
+// path syntax, cid and prev against the action) is repo::CommitChecker's business.
 absl::Status DecodeFrame(Bytes message ABSL_ATTRIBUTE_LIFETIME_BOUND, Frame* frame);
 
 }  // namespace penstock::firehose

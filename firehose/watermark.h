@@ -6,9 +6,9 @@
 // Thread-safe. Events enter in stream order on the source's thread; they settle in any order on others.
 
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 namespace penstock::firehose {
 
@@ -21,7 +21,8 @@ class Watermark {
 
   // An event with this seq has arrived and is in flight. Seqs must increase.
   Ticket Enter(int64_t seq);
-  // It needs nothing more (or its writes are part of the transaction about to commit).
+  // It needs nothing more (or its writes are part of the transaction about to commit). A ticket that was settled before is
+  // ignored.
   void Settle(Ticket ticket);
   // As Enter and Settle at once, for what the filter drops: no ticket, and no queue when nothing is in flight.
   void Pass(int64_t seq);
@@ -33,13 +34,20 @@ class Watermark {
   size_t in_flight() const;
 
  private:
+  // The events in flight, oldest first, as a list threaded through slots that are used again: every call is O(1) and the
+  // memory is that of the largest number in flight at once, however long the oldest one takes.
+  static constexpr uint32_t kNone = UINT32_MAX;
   struct Entry {
-    int64_t seq;
-    bool settled;
+    int64_t through;  // the last seq before the next event in flight: settled as soon as this one and all older ones are
+    uint32_t previous;
+    uint32_t next;     // of a free slot: the next free one
+    uint32_t use = 0;  // tells a ticket of this use of the slot from older ones
   };
   mutable std::mutex mutex_;
-  std::deque<Entry> entries_;      // from the oldest unsettled on
-  Ticket first_ = 0;               // ticket of entries_.front()
+  std::vector<Entry> entries_;
+  uint32_t newest_ = kNone;
+  uint32_t free_ = kNone;
+  size_t in_flight_ = 0;
   std::optional<int64_t> settled_;
   std::optional<int64_t> high_;
 };
