@@ -25,7 +25,8 @@ class BlockIndex {
   // Reads all of `car` and keeps views of it. Duplicate blocks are allowed (the same CID has the same bytes); blocks that
   // nothing links to are kept; blocks of another hash or codec than the blessed ones are counted, kept out of the index
   // and so missing to whoever needs them (protocol 5).
-  // Rejects: those of car::Reader; kCarBlockCidMismatch; kCarTooManyBlocks (above kMaxBlocks).
+  // Rejects: those of car::Reader; kCarBlockCidMismatch; kCarTooManyBlocks (above kMaxBlocks, duplicates included).
+  // After a failure the index is empty.
   [[nodiscard]] absl::Status Load(Bytes car ABSL_ATTRIBUTE_LIFETIME_BOUND, HashCheck check = HashCheck::kVerify);
 
   // The first root of the header; it may be absent from the blocks.
@@ -34,13 +35,27 @@ class BlockIndex {
   // The block's bytes; nullopt if it is not there.
   std::optional<Bytes> Find(const cbor::CidView& cid) const;
 
+  // Its position in blocks(); kNotFound if it is not there.
+  static constexpr uint32_t kNotFound = UINT32_MAX;
+  uint32_t PositionOf(const cbor::CidView& cid) const;
+
   const std::vector<Block>& blocks() const { return blocks_; }  // in file order, verifiable ones, without duplicates
   size_t unverifiable() const { return unverifiable_; }
   size_t duplicates() const { return duplicates_; }
 
  private:
+  absl::Status ReadSections(Reader& reader);
+  absl::Status Index(HashCheck check);
+  size_t SlotOf(const cbor::CidView& cid) const;
+  // The slot that holds `cid`, or the free one where it would go.
+  size_t Probe(const cbor::CidView& cid) const;
+  void Clear();
+
   std::vector<Block> blocks_;
-  std::vector<uint32_t> slots_;  // open addressing over blocks_, by the first bytes of the digest; 0 = free
+  // Open addressing with linear probing over blocks_: position + 1, or 0 for a free slot. A power of two in size, at most
+  // half full.
+  std::vector<uint32_t> slots_;
+  int slot_shift_ = 64;  // 64 - log2(slots_.size())
   cbor::CidView root_;
   size_t unverifiable_ = 0;
   size_t duplicates_ = 0;

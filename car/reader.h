@@ -5,10 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "absl/base/attributes.h"
 #include "absl/status/status.h"
 #include "base/bytes.h"
+#include "base/reject.h"
 #include "cbor/cid.h"
 
 namespace penstock::car {
@@ -41,8 +43,14 @@ class Reader {
   size_t offset() const { return at_; }
 
  private:
+  enum class Varint : uint8_t { kGood, kTruncated, kBad };
+
   // Unsigned LEB128, minimal, at most 9 bytes (protocol 5).
-  [[nodiscard]] bool ReadVarint(uint64_t* value);
+  [[nodiscard]] Varint ReadVarint(uint64_t* value);
+  // A varint that does not exceed the bytes that remain after it.
+  [[nodiscard]] bool ReadLength(uint64_t* length);
+  // Sets the sticky error and goes back to `start`. Always false.
+  bool Fail(size_t start, Reject reject, std::string_view what = {});
 
   Bytes car_;
   size_t at_ = 0;

@@ -1,0 +1,114 @@
+#include "car/block_index.h"
+
+#include <bit>
+#include <cstring>
+#include <random>
+
+#include "base/status.h"
+
+namespace penstock::car {
+namespace {
+
+constexpr size_t kMinSlots = 16;
+
+// Odd, and secret: whoever knew it could choose blocks whose digests all fall on the same slot, and make each look-up walk
+// over all of them.
+uint64_t SlotMultiplier() {
+  static const uint64_t multiplier = [] {
+    std::random_device entropy;
+    return (static_cast<uint64_t>(entropy()) << 32 | entropy()) | 1;
+  }();
+  return multiplier;
+}
+
+}  // namespace
+
+size_t BlockIndex::SlotOf(const cbor::CidView& cid) const {
+  uint64_t head;
+  std::memcpy(&head, cid.digest().data(), sizeof head);
+  // The high bits of the product depend on every bit of `head`.
+  return static_cast<size_t>((head * SlotMultiplier()) >> slot_shift_);
+}
+
+size_t BlockIndex::Probe(const cbor::CidView& cid) const {
+  const size_t mask = slots_.size() - 1;
+  size_t slot = SlotOf(cid);
+  while (slots_[slot] != 0 && !(blocks_[slots_[slot] - 1].cid == cid)) slot = (slot + 1) & mask;
+  return slot;
+}
+
+void BlockIndex::Clear() {
+  blocks_.clear();
+  slots_.clear();
+  root_ = cbor::CidView();
+  unverifiable_ = 0;
+  duplicates_ = 0;
+}
+
+absl::Status BlockIndex::Load(Bytes car, HashCheck check) {
+  Clear();
+  Reader reader(car);
+  absl::Status status = reader.ReadHeader();
+  if (status.ok()) status = ReadSections(reader);
+  if (status.ok()) status = Index(check);
+  if (!status.ok()) {
+    Clear();
+    return status;
+  }
+  root_ = reader.root();
+  return status;
+}
+
+absl::Status BlockIndex::ReadSections(Reader& reader) {
+  Block block;
+  while (reader.Next(&block)) {
+    if (!block.cid.IsBlessed()) {
+      ++unverifiable_;
+      continue;
+    }
+    if (blocks_.size() == kMaxBlocks) return RejectError(Reject::kCarTooManyBlocks);
+    blocks_.push_back(block);
+  }
+  return reader.status();
+}
+
+absl::Status BlockIndex::Index(HashCheck check) {
+  // Only now is the number of blocks known, so the table is cleared once, at the size that this file needs.
+  const size_t slots = std::bit_ceil(blocks_.size() * 2 < kMinSlots ? kMinSlots : blocks_.size() * 2);
+  slots_.assign(slots, 0);
+  slot_shift_ = 64 - std::countr_zero(slots);
+
+  // Duplicates leave the list: `kept` counts what has been looked at and stays, in file order.
+  size_t kept = 0;
+  for (const Block& block : blocks_) {
+    uint32_t& slot = slots_[Probe(block.cid)];
+    if (slot != 0) {
+      if (check == HashCheck::kVerify && !Equal(blocks_[slot - 1].data, block.data)) {
+        return RejectError(Reject::kCarBlockCidMismatch, block.cid.ToString());
+      }
+      ++duplicates_;
+      continue;
+    }
+    if (check == HashCheck::kVerify && !cbor::BlockMatches(block.cid, block.data)) {
+      return RejectError(Reject::kCarBlockCidMismatch, block.cid.ToString());
+    }
+    blocks_[kept] = block;
+    slot = static_cast<uint32_t>(++kept);
+  }
+  blocks_.resize(kept);
+  return absl::OkStatus();
+}
+
+uint32_t BlockIndex::PositionOf(const cbor::CidView& cid) const {
+  if (slots_.empty() || !cid.IsBlessed()) return kNotFound;
+  const uint32_t slot = slots_[Probe(cid)];
+  return slot == 0 ? kNotFound : slot - 1;
+}
+
+std::optional<Bytes> BlockIndex::Find(const cbor::CidView& cid) const {
+  const uint32_t position = PositionOf(cid);
+  if (position == kNotFound) return std::nullopt;
+  return blocks_[position].data;
+}
+
+}  // namespace penstock::car
