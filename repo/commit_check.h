@@ -58,6 +58,11 @@ class CommitChecker {
   const PartialTree& tree() const { return tree_; }
 
  private:
+  // Steps 6 and 7. Fills the commit of `*checked`.
+  absl::Status CheckCommitObject(const CommitClaim& claim, CheckedCommit* checked) const;
+  // Step 10.
+  absl::Status CheckOpAgainstTree(const RepoOp& op, Bytes* record) const;
+
   car::BlockIndex blocks_;
   PartialTree tree_;
   std::vector<Bytes> records_;

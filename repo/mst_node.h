@@ -3,10 +3,12 @@
 // One node of the Merkle search tree (protocol 4.3): `{ l: link|null, e: [ {p, k, v, t} ] }`.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/base/attributes.h"
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "cbor/cid.h"
@@ -34,7 +36,24 @@ struct MstNode {
   // Strict DAG-CBOR, exactly the fields of a node, right types, blessed subtree links.
   // Rejects: any of cbor/reader.h, kMstBadNode, kMstBadLink.
   // Not checked here, because it takes more than one node or whole keys: see PartialTree (repo/partial_tree.h).
-  absl::Status Decode(Bytes block);
+  absl::Status Decode(Bytes block ABSL_ATTRIBUTE_LIFETIME_BOUND);
 };
+
+// The same, for a walk that has several nodes open at once: appends the entries to `*entries`, so that one vector serves
+// all of them. After a failure `*entries` may hold some of the node's.
+absl::Status DecodeMstNode(Bytes block ABSL_ATTRIBUTE_LIFETIME_BOUND, cbor::CidView* left,
+                           std::vector<MstEntry>* entries);
+
+// An entry with its whole key, as whoever builds a tree has it.
+struct MstKeyEntry {
+  std::string_view key;
+  cbor::CidView value;
+  cbor::CidView right;  // empty for null
+};
+
+// Appends the node's block to `*out`. `entries` in ascending key order; the prefixes are worked out here.
+void EncodeMstNode(const cbor::CidView& left, std::span<const MstKeyEntry> entries, std::string* out);
+// The same from split keys, as they stand: gives a decoded node's bytes again.
+void EncodeMstNode(const MstNode& node, std::string* out);
 
 }  // namespace penstock::repo

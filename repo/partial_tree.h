@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/arena.h"
 #include "base/bytes.h"
 #include "car/block_index.h"
 #include "cbor/cid.h"
 #include "repo/mst_node.h"
 
 namespace penstock::repo {
+
+inline constexpr size_t kMaxMstEntries = 4096;  // of one node (protocol 4.4); a good node has about four
 
 enum class Lookup : uint8_t {
   kFound,
@@ -31,14 +34,16 @@ class PartialTree {
     // A key with its value, or (key empty) an opaque subtree with its root in `value`.
     std::string_view key;
     cbor::CidView value;
+    int level = 0;  // the height of the key; of an opaque subtree, of its root node
     bool opaque() const { return key.empty(); }
   };
 
-  // Reads the tree under `root`; `blocks` must outlive this tree's use. The root's block must be there.
-  // Rejects: kCarMissingBlock (the root), kMst…, any of cbor/reader.h.
+  // Reads the tree under `root`; the bytes that `blocks` indexes must outlive this tree's use. The root's block must be there.
+  // Rejects: kCarMissingBlock (the root), kMst…, any of cbor/reader.h. After a failure the tree is empty.
   absl::Status Load(const car::BlockIndex& blocks, const cbor::CidView& root);
 
-  // Where `path` is; `*value` is set when found.
+  // Where `path` is; `*value` is set when found. A path whose height is above an opaque subtree's level cannot be inside of
+  // it, so it is kAbsent there: the node that would hold it has been read.
   Lookup Find(std::string_view path, cbor::CidView* value) const;
 
   const std::vector<Item>& items() const { return items_; }  // in key order
@@ -46,8 +51,20 @@ class PartialTree {
   bool complete() const { return opaque_count_ == 0; }
 
  private:
-  // (implementation's own state: the frontier of the walk, an arena for whole keys)
+  absl::Status LoadNode(const car::BlockIndex& blocks, uint32_t position, int level);
+  absl::Status LoadSubtree(const car::BlockIndex& blocks, const cbor::CidView& cid, int level);
+  // Joins `entry` to the whole key before it in its node, and checks what can be said of one key. `*key` gets the result.
+  absl::Status WholeKey(const MstEntry& entry, std::string_view before, std::string_view* key);
+  void Clear();
+
+  // While loading: the entries of all open nodes, one after the other; which blocks have been visited; the last key.
+  std::vector<MstEntry> open_entries_;
+  std::vector<uint8_t> visited_;
+  std::string_view last_key_;
+
+  Arena keys_;  // the keys that had a prefix; the others are views of their block
   std::vector<Item> items_;
+  std::vector<uint32_t> key_positions_;  // of the items that are keys
   size_t node_count_ = 0;
   size_t opaque_count_ = 0;
 };

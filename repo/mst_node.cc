@@ -1,0 +1,142 @@
+#include "repo/mst_node.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/status.h"
+#include "cbor/reader.h"
+#include "cbor/writer.h"
+#include "crypto/sha256.h"
+
+namespace penstock::repo {
+namespace {
+
+// The next key of `*map` is `name`. Keys come in one order only, and none is optional, so a node is read as a sequence.
+bool ExpectKey(cbor::Reader& reader, cbor::MapCursor* map, std::string_view name) {
+  std::string_view key;
+  if (!reader.NextKey(map, &key)) return false;
+  return key == name || reader.Fail(Reject::kMstBadNode);
+}
+
+// A link to a subtree, or null: then `*cid` is empty.
+bool ReadSubtree(cbor::Reader& reader, cbor::CidView* cid) {
+  *cid = cbor::CidView();
+  if (reader.Peek() == cbor::Kind::kNull) return reader.ReadNull();
+  if (!reader.ReadLink(cid)) return false;
+  return cid->IsBlessedData() || reader.Fail(Reject::kMstBadLink);
+}
+
+bool ReadFixedMap(cbor::Reader& reader, uint64_t pairs, cbor::MapCursor* map) {
+  if (!reader.BeginMap(map)) return false;
+  return map->remaining == pairs || reader.Fail(Reject::kMstBadNode);
+}
+
+bool ReadEntry(cbor::Reader& reader, MstEntry* entry) {
+  cbor::MapCursor map;
+  Bytes suffix;
+  cbor::Integer prefix;
+  if (!ReadFixedMap(reader, 4, &map)) return false;
+  if (!ExpectKey(reader, &map, "k") || !reader.ReadBytes(&suffix)) return false;
+  if (!ExpectKey(reader, &map, "p") || !reader.ReadInteger(&prefix)) return false;
+  if (prefix.negative) return reader.Fail(Reject::kMstBadNode);
+  if (!ExpectKey(reader, &map, "t") || !ReadSubtree(reader, &entry->right)) return false;
+  if (!ExpectKey(reader, &map, "v") || !reader.ReadLink(&entry->value)) return false;
+  entry->prefix = prefix.value;
+  entry->suffix = AsText(suffix);
+  return true;
+}
+
+bool ReadNode(cbor::Reader& reader, cbor::CidView* left, std::vector<MstEntry>* entries) {
+  cbor::MapCursor map;
+  uint64_t count;
+  if (!ReadFixedMap(reader, 2, &map)) return false;
+  if (!ExpectKey(reader, &map, "e") || !reader.ReadArrayHeader(&count)) return false;
+  // Not reserved by `count`: memory follows the bytes that are really there.
+  for (uint64_t i = 0; i < count; ++i) {
+    MstEntry entry;
+    if (!ReadEntry(reader, &entry)) return false;
+    entries->push_back(entry);
+  }
+  if (!ExpectKey(reader, &map, "l") || !ReadSubtree(reader, left)) return false;
+  return reader.AtEnd() || reader.Fail(Reject::kCborTrailingBytes);
+}
+
+void WriteSubtree(cbor::Writer& writer, const cbor::CidView& cid) {
+  if (cid.empty()) {
+    writer.Null();
+  } else {
+    writer.Link(cid);
+  }
+}
+
+void WriteEntry(cbor::Writer& writer, const MstEntry& entry) {
+  writer.MapHeader(4);
+  writer.Text("k");
+  writer.ByteString(AsBytes(entry.suffix));
+  writer.Text("p");
+  writer.Integer(cbor::Integer{false, entry.prefix});
+  writer.Text("t");
+  WriteSubtree(writer, entry.right);
+  writer.Text("v");
+  writer.Link(entry.value);
+}
+
+void WriteNodeStart(cbor::Writer& writer, size_t entries) {
+  writer.MapHeader(2);
+  writer.Text("e");
+  writer.ArrayHeader(entries);
+}
+
+void WriteNodeEnd(cbor::Writer& writer, const cbor::CidView& left) {
+  writer.Text("l");
+  WriteSubtree(writer, left);
+}
+
+}  // namespace
+
+int KeyHeight(std::string_view key) {
+  const crypto::Sha256Digest digest = crypto::Sha256(AsBytes(key));
+  int bits = 0;
+  for (const uint8_t byte : digest) {
+    bits += std::countl_zero(byte);
+    if (byte != 0) break;
+  }
+  return bits / 2;
+}
+
+absl::Status DecodeMstNode(Bytes block, cbor::CidView* left, std::vector<MstEntry>* entries) {
+  cbor::Reader reader(block);
+  if (ReadNode(reader, left, entries)) return absl::OkStatus();
+  // A field of another type is not a fault of the encoding: it makes this item no node.
+  if (reader.error() == Reject::kCborUnexpectedType) {
+    return RejectError(Reject::kMstBadNode, "wrong type " + std::string(Message(reader.status())));
+  }
+  return reader.status();
+}
+
+absl::Status MstNode::Decode(Bytes block) {
+  entries.clear();
+  return DecodeMstNode(block, &left, &entries);
+}
+
+void EncodeMstNode(const cbor::CidView& left, std::span<const MstKeyEntry> entries, std::string* out) {
+  cbor::Writer writer(out);
+  WriteNodeStart(writer, entries.size());
+  std::string_view last;
+  for (const MstKeyEntry& entry : entries) {
+    const auto differ = std::mismatch(last.begin(), last.end(), entry.key.begin(), entry.key.end());
+    const size_t shared = static_cast<size_t>(differ.first - last.begin());
+    WriteEntry(writer, MstEntry{shared, entry.key.substr(shared), entry.value, entry.right});
+    last = entry.key;
+  }
+  WriteNodeEnd(writer, left);
+}
+
+void EncodeMstNode(const MstNode& node, std::string* out) {
+  cbor::Writer writer(out);
+  WriteNodeStart(writer, node.entries.size());
+  for (const MstEntry& entry : node.entries) WriteEntry(writer, entry);
+  WriteNodeEnd(writer, node.left);
+}
+
+}  // namespace penstock::repo
