@@ -94,8 +94,9 @@ class Reader {
   absl::Status status() const;
 
   // Fails the reader from outside: a decoder that finds a rule of its own broken keeps to the sticky error.
-  // Always returns false. `at` is the offset to report; by default the current one.
+  // Always returns false. The offset reported is the current one, or `at`, a value that offset() had before.
   bool Fail(Reject reject) { return FailAt(at_, reject); }
+  bool Fail(Reject reject, size_t at) { return FailAt(begin_ + at, reject); }
 
  private:
   struct Head {
