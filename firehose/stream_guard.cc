@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "firehose/printable.h"
 
 namespace penstock::firehose {
 namespace {
@@ -25,6 +26,7 @@ void StreamGuard::Start(std::optional<int64_t> cursor, std::string_view start, s
   outdated_ = false;
   quarantined_ = false;
   not_increasing_ = 0;
+  lines_ = 0;
   start_reason_ = start;
   start_detail_ = std::move(detail);
 }
@@ -69,7 +71,7 @@ StreamVerdict StreamGuard::OnSeq(int64_t seq) {
       // Asked for what comes after the cursor and got what lies before it: this is not the sequence that the cursor
       // belongs to. To go on would mean to reset the cursor, which only the operator may do.
       counters_->Count("suspected_future_cursor");
-      Log(LogLevel::kError, "first event after cursor " + Text(position_) + " has seq " + std::to_string(seq) +
+      Say(LogLevel::kError, "first event after cursor " + Text(position_) + " has seq " + std::to_string(seq) +
                                 ": the cursor is ahead of this stream; stopped, the cursor is kept");
       return StreamVerdict{StreamAction::kStop, "suspected_future_cursor"};
     }
@@ -113,7 +115,7 @@ void StreamGuard::OpenPendingGaps(int64_t seq) {
 
 void StreamGuard::OpenGap(std::optional<int64_t> from, int64_t to, std::string_view reason, std::string detail) {
   counters_->Count(std::string("gap_").append(reason));
-  Log(LogLevel::kWarning, std::string("gap from ") + Text(from) + " to " + std::to_string(to) + ": " + std::string(reason));
+  SayRepeated(LogLevel::kWarning, std::string("gap from ") + Text(from) + " to " + std::to_string(to) + ": " + std::string(reason));
   StreamGap gap;
   gap.from = from;
   gap.to = to;
@@ -125,7 +127,7 @@ void StreamGuard::OpenGap(std::optional<int64_t> from, int64_t to, std::string_v
 StreamVerdict StreamGuard::OnInfo(const Frame& frame) {
   if (frame.name != "OutdatedCursor") {
     counters_->Count("info_other");
-    Log(LogLevel::kInfo, "info " + Printable(frame.name, 64) + ": " + Printable(frame.message.value_or("")));
+    SayRepeated(LogLevel::kInfo, "info " + Printable(frame.name, 64) + ": " + Printable(frame.message.value_or("")));
     return kSkip;
   }
   counters_->Count("info_outdated_cursor");
@@ -140,10 +142,10 @@ StreamVerdict StreamGuard::OnErrorFrame(const Frame& frame) {
   if (frame.name == "FutureCursor") {
     counters_->Count("error_frame_future_cursor");
     if (!live) return kSkip;
-    Log(LogLevel::kError, line + " (cursor " + Text(position_) + "); stopped, the cursor is kept");
+    Say(LogLevel::kError, line + " (cursor " + Text(position_) + "); stopped, the cursor is kept");
     return StreamVerdict{StreamAction::kStop, "future_cursor"};
   }
-  Log(LogLevel::kWarning, line);
+  SayRepeated(LogLevel::kWarning, line);
   if (frame.name == "ConsumerTooSlow") {
     counters_->Count("error_frame_consumer_too_slow");
     return live ? StreamVerdict{StreamAction::kReconnect, "consumer_too_slow"} : kSkip;
@@ -165,13 +167,13 @@ StreamVerdict StreamGuard::OnFramingError(const absl::Status& error, Bytes bytes
       poison_attempts_ = poison_position_ == position ? poison_attempts_ + 1 : 1;
       poison_position_ = position;
       if (poison_attempts_ < kPoisonAttempts) {
-        Log(LogLevel::kWarning, "framing error after seq " + Text(position_) + ": " + Printable(Message(error)));
+        Say(LogLevel::kWarning, "framing error after seq " + Text(position_) + ": " + Printable(Message(error)));
         return StreamVerdict{StreamAction::kReconnect, "framing"};
       }
       poison_attempts_ = 0;  // a second poison frame behind this one gets its own attempts
     }
     counters_->Count("quarantined");
-    Log(LogLevel::kError, "frame after seq " + Text(position_) + " quarantined: " + Printable(Message(error)));
+    SayRepeated(LogLevel::kError, "frame after seq " + Text(position_) + " quarantined: " + Printable(Message(error)));
     PoisonFrame poison;
     poison.position = position;
     poison.reject = reject;
@@ -185,8 +187,14 @@ StreamVerdict StreamGuard::OnFramingError(const absl::Status& error, Bytes bytes
   return kSkip;
 }
 
-void StreamGuard::Log(LogLevel level, std::string line) const {
-  if (log_) log_(level, source_ + ": " + std::move(line));
+void StreamGuard::SayRepeated(LogLevel level, std::string line) {
+  if (lines_ >= kMaxRepeatedLines) return;
+  ++lines_;
+  Say(level, std::move(line));
+}
+
+void StreamGuard::Say(LogLevel level, std::string line) const {
+  Log(log_, level, source_ + ": " + std::move(line));
 }
 
 }  // namespace penstock::firehose

@@ -30,9 +30,9 @@
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/counters.h"
+#include "base/log.h"
 #include "firehose/delivery.h"
 #include "firehose/frame.h"
-#include "firehose/log.h"
 #include "firehose/stream_sink.h"
 
 namespace penstock::firehose {
@@ -59,6 +59,9 @@ class StreamGuard {
   static constexpr int kMaxNotIncreasing = 8;
   // A frame that fails this often at one position is there to stay (protocol 1.7).
   static constexpr int kPoisonAttempts = 3;
+
+  // Log lines per connection or file about what a peer can send without end; beyond, only the counters move.
+  static constexpr int kMaxRepeatedLines = 10;
 
   // `sink` and `counters` must outlive the guard.
   StreamGuard(std::string source, Mode mode, StreamSink* sink, Counters* counters, Logger log = {});
@@ -89,7 +92,8 @@ class StreamGuard {
   void OpenGap(std::optional<int64_t> from, int64_t to, std::string_view reason, std::string detail);
   // Opens what waited for the first seq after it; `seq` is that one.
   void OpenPendingGaps(int64_t seq);
-  void Log(LogLevel level, std::string line) const;
+  void Say(LogLevel level, std::string line) const;
+  void SayRepeated(LogLevel level, std::string line);
 
   const std::string source_;
   const Mode mode_;
@@ -104,6 +108,7 @@ class StreamGuard {
   bool outdated_ = false;            // #info OutdatedCursor: the next event ends a gap
   bool quarantined_ = false;         // a quarantined frame was skipped: the next event ends a gap
   int not_increasing_ = 0;           // in a row
+  int lines_ = 0;                    // logged since Start about things that a peer may repeat at will
   std::string_view start_reason_;
   std::string start_detail_;
 
