@@ -18,24 +18,28 @@ constexpr std::array<int8_t, 256> InverseOf(const char* alphabet) {
 constexpr std::array<int8_t, 256> kBase32Inverse = InverseOf(kBase32);
 constexpr std::array<int8_t, 256> kBase64Inverse = InverseOf(kBase64);
 
-// Emits `bits`-wide digits of `alphabet`, the last one filled up with zero bits.
-void AppendDigits(Bytes bytes, int bits, const char* alphabet, std::string* out) {
-  const size_t digits = (bytes.size() * 8 + static_cast<size_t>(bits) - 1) / static_cast<size_t>(bits);
+// Emits kBits-wide digits of `alphabet`, the last one filled up with zero bits. CIDs of rows and $bytes of records come
+// through here, so whole groups (5 bytes are 8 digits of base32, 3 are 4 of base64) are done at once.
+template <int kBits>
+void AppendDigits(Bytes bytes, const char* alphabet, std::string* out) {
+  constexpr size_t kGroupBytes = kBits == 5 ? 5 : 3;
+  constexpr int kGroupDigits = static_cast<int>(kGroupBytes) * 8 / kBits;
+  constexpr uint64_t kMask = (1u << kBits) - 1;
   const size_t start = out->size();
-  out->resize(start + digits);
+  out->resize(start + (bytes.size() * 8 + kBits - 1) / kBits);
   char* to = out->data() + start;
-  uint32_t pending = 0;
-  int have = 0;
-  const uint32_t mask = (1u << bits) - 1;
-  for (uint8_t byte : bytes) {
-    pending = (pending << 8) | byte;
-    have += 8;
-    while (have >= bits) {
-      have -= bits;
-      *to++ = alphabet[(pending >> have) & mask];
-    }
+  const uint8_t* from = bytes.data();
+  size_t left = bytes.size();
+  for (; left >= kGroupBytes; left -= kGroupBytes) {
+    uint64_t group = 0;
+    for (size_t i = 0; i < kGroupBytes; ++i) group = group << 8 | *from++;
+    for (int i = kGroupDigits - 1; i >= 0; --i) *to++ = alphabet[group >> (i * kBits) & kMask];
   }
-  if (have > 0) *to = alphabet[(pending << (bits - have)) & mask];
+  uint64_t rest = 0;
+  for (size_t i = 0; i < left; ++i) rest = rest << 8 | *from++;
+  int have = static_cast<int>(left) * 8;
+  for (; have >= kBits; have -= kBits) *to++ = alphabet[rest >> (have - kBits) & kMask];
+  if (have > 0) *to = alphabet[rest << (kBits - have) & kMask];
 }
 
 // Reads `bits`-wide digits; `strict` wants the leftover bits to be zero.
@@ -91,7 +95,7 @@ std::optional<std::vector<uint8_t>> FromHex(std::string_view text) {
   return out;
 }
 
-void AppendBase32(Bytes bytes, std::string* out) { AppendDigits(bytes, 5, kBase32, out); }
+void AppendBase32(Bytes bytes, std::string* out) { AppendDigits<5>(bytes, kBase32, out); }
 
 std::string ToBase32(Bytes bytes) {
   std::string out;
@@ -103,7 +107,7 @@ std::optional<std::vector<uint8_t>> FromBase32(std::string_view text) {
   return FromDigits(text, 5, kBase32Inverse, /*strict=*/true);
 }
 
-void AppendBase64(Bytes bytes, std::string* out) { AppendDigits(bytes, 6, kBase64, out); }
+void AppendBase64(Bytes bytes, std::string* out) { AppendDigits<6>(bytes, kBase64, out); }
 
 std::string ToBase64(Bytes bytes) {
   std::string out;

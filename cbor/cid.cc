@@ -71,20 +71,9 @@ std::optional<std::vector<uint8_t>> FromBase58(std::string_view text) {
 }  // namespace
 
 bool CidView::ParsePrefix(Bytes bytes, CidView* cid) {
+  if (bytes.size() >= kBlessedCidSize && ParseBlessed(bytes.data(), cid)) return true;
   CidView view;
   view.data_ = bytes.data();
-  // The only shape that atproto writes, checked by its four fixed bytes.
-  if (bytes.size() >= kBlessedCidSize && bytes[0] == 1 && (bytes[1] == kCodecDagCbor || bytes[1] == kCodecRaw) &&
-      bytes[2] == kHashSha256 && bytes[3] == crypto::kSha256Size) {
-    view.version_ = 1;
-    view.codec_ = bytes[1];
-    view.hash_code_ = kHashSha256;
-    view.digest_size_ = crypto::kSha256Size;
-    view.size_ = kBlessedCidSize;
-    view.blessed_ = true;
-    *cid = view;
-    return true;
-  }
   if (bytes.size() >= kCidV0Size && bytes[0] == kHashSha256 && bytes[1] == crypto::kSha256Size) {
     view.codec_ = kCodecDagPb;
     view.hash_code_ = kHashSha256;

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <string>
+#include <type_traits>
 
 #include "base/status.h"
 
@@ -13,12 +14,13 @@ namespace {
 constexpr uint8_t kFalse = 0xf4, kTrue = 0xf5, kNull = 0xf6, kFloat64 = 0xfb;
 constexpr uint64_t kTagLink = 42;
 
-// One container that Skip is inside of.
+// One container that Skip is inside of. No default values: filling a stack of these would cost more than most blocks.
 struct Level {
   uint64_t remaining;  // elements, or pairs
-  MapCursor map;
+  LastKey last_key;    // of a map
   bool is_map;
 };
+static_assert(std::is_trivially_default_constructible_v<Level>);
 
 template <typename T>
 T LoadBigEndian(const uint8_t* at) {
@@ -74,6 +76,14 @@ bool Reader::ReadLongHead(Head* head) {
   head->argument = argument;
   at_ = start + 1 + size;
   return true;
+}
+
+bool Reader::CheckKeyOrder(const uint8_t* start, const LastKey& last, std::string_view key) {
+  if (last.data == nullptr || key.size() > last.size) return true;
+  if (key.size() < last.size) return FailAt(start, Reject::kCborMapKeyOrder);
+  const int order = std::memcmp(last.data, key.data(), key.size());
+  if (order < 0) return true;
+  return FailAt(start, order == 0 ? Reject::kCborMapKeyDuplicate : Reject::kCborMapKeyOrder);
 }
 
 Kind Reader::Peek() const {
@@ -155,9 +165,13 @@ bool Reader::ReadFloat(double* value) {
   return ReadHead(&head) && TakeFloat(start, head, value);
 }
 
-bool Reader::TakeLink(const uint8_t* start, CidView* cid) {
-  // The tag's head has been read: a byte string of 00 || CID follows.
+bool Reader::ReadAnyLink(CidView* cid) {
+  const uint8_t* const start = at_;
+  Head head;
+  if (!Expect(6, &head)) return false;
+  if (head.argument != kTagLink) return FailAt(start, Reject::kCborUnsupportedTag);
   if (at_ == end_) return FailAt(start, Reject::kCborTruncated);
+  // A byte string of 00 || CID must follow.
   if ((*at_ >> 5) != 2) return FailAt(start, Reject::kCborBadLink);
   Bytes content;
   if (!ReadBytes(&content)) return false;
@@ -165,14 +179,6 @@ bool Reader::TakeLink(const uint8_t* start, CidView* cid) {
     return FailAt(start, Reject::kCborBadLink);
   }
   return true;
-}
-
-bool Reader::ReadLink(CidView* cid) {
-  const uint8_t* const start = at_;
-  Head head;
-  if (!Expect(6, &head)) return false;
-  if (head.argument != kTagLink) return FailAt(start, Reject::kCborUnsupportedTag);
-  return TakeLink(start, cid);
 }
 
 bool Reader::Skip(Bytes* item) {
@@ -201,22 +207,17 @@ bool Reader::Skip(Bytes* item) {
       case 4:
         if (!CheckCount(start, head.argument, 1)) return false;
         if (depth == max_depth) return FailAt(start, Reject::kCborTooDeep);
-        stack[depth].remaining = head.argument;
-        stack[depth].is_map = false;
-        ++depth;
+        stack[depth++] = Level{head.argument, {nullptr, 0}, false};
         break;
       case 5:
         if (!CheckCount(start, head.argument, 2)) return false;
         if (depth == max_depth) return FailAt(start, Reject::kCborTooDeep);
-        stack[depth].remaining = head.argument;
-        stack[depth].map = MapCursor{head.argument, nullptr, 0};
-        stack[depth].is_map = true;
-        ++depth;
+        stack[depth++] = Level{head.argument, {nullptr, 0}, true};
         break;
       case 6: {
-        if (head.argument != kTagLink) return FailAt(start, Reject::kCborUnsupportedTag);
+        at_ = start;  // a link is read whole
         CidView cid;
-        if (!TakeLink(start, &cid)) return false;
+        if (!ReadLink(&cid)) return false;
         break;
       }
       default:
@@ -235,7 +236,7 @@ bool Reader::Skip(Bytes* item) {
     --level.remaining;
     if (level.is_map) {
       std::string_view key;
-      if (!TakeKey(&level.map, &key)) return false;
+      if (!TakeKey(&level.last_key, &key)) return false;
     }
   }
   if (item != nullptr) *item = Bytes(begin, static_cast<size_t>(at_ - begin));

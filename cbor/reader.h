@@ -50,11 +50,16 @@ struct Integer {
   }
 };
 
-// Where a map is being read: how many pairs are left, and the last key for the order check.
+// The last key that was read of a map, for the order check; `data` is null before the first.
+struct LastKey {
+  const uint8_t* data;
+  uint64_t size;
+};
+
+// Where a map is being read.
 struct MapCursor {
-  uint64_t remaining = 0;
-  const uint8_t* last_key = nullptr;
-  uint64_t last_key_size = 0;
+  uint64_t remaining = 0;  // pairs
+  LastKey last = {nullptr, 0};
 };
 
 class Reader {
@@ -120,8 +125,10 @@ class Reader {
   [[nodiscard]] bool ReadLongHead(Head* head);
   [[nodiscard]] bool Expect(uint8_t major, Head* head);
   [[nodiscard]] bool TakeText(const uint8_t* start, uint64_t size, std::string_view* text);
-  [[nodiscard]] bool TakeKey(MapCursor* map, std::string_view* key);
-  [[nodiscard]] bool TakeLink(const uint8_t* start, CidView* cid);
+  [[nodiscard]] bool TakeKey(LastKey* last, std::string_view* key);
+  [[nodiscard]] bool CheckKeyOrder(const uint8_t* start, const LastKey& last, std::string_view key);
+  [[nodiscard]] bool TakeBlessedLink(CidView* cid);
+  [[nodiscard]] bool ReadAnyLink(CidView* cid);
   [[nodiscard]] bool TakeFloat(const uint8_t* start, const Head& head, double* value);
   [[nodiscard]] bool CheckCount(const uint8_t* start, uint64_t count, uint64_t bytes_each);
 
@@ -148,6 +155,12 @@ inline bool Reader::ReadHead(Head* head) {
     ++at_;
     return true;
   }
+  // One byte of argument: most strings that are not short, and every link.
+  if (ABSL_PREDICT_TRUE(head->info == 24 && end_ - at_ >= 2 && at_[1] >= 24)) {
+    head->argument = at_[1];
+    at_ += 2;
+    return true;
+  }
   return ReadLongHead(head);
 }
 
@@ -170,13 +183,14 @@ inline bool Reader::CheckCount(const uint8_t* start, uint64_t count, uint64_t by
 inline bool Reader::TakeText(const uint8_t* start, uint64_t size, std::string_view* text) {
   if (ABSL_PREDICT_FALSE(size > static_cast<uint64_t>(end_ - at_))) return FailAt(start, Reject::kCborTruncated);
   const Bytes bytes(at_, static_cast<size_t>(size));
-  if (ABSL_PREDICT_FALSE(!IsValidUtf8(bytes))) return FailAt(start, Reject::kCborBadUtf8);
+  const bool short_ascii = size <= 16 && IsShortAscii(at_, bytes.size());
+  if (!short_ascii && ABSL_PREDICT_FALSE(!IsValidUtf8(bytes))) return FailAt(start, Reject::kCborBadUtf8);
   at_ += size;
   *text = AsText(bytes);
   return true;
 }
 
-inline bool Reader::TakeKey(MapCursor* map, std::string_view* key) {
+inline bool Reader::TakeKey(LastKey* last, std::string_view* key) {
   const uint8_t* const start = at_;
   Head head;
   if (ABSL_PREDICT_TRUE(at_ != end_) && ABSL_PREDICT_FALSE((*at_ >> 5) != 3)) {
@@ -188,15 +202,12 @@ inline bool Reader::TakeKey(MapCursor* map, std::string_view* key) {
                                                                           : Reject::kCborMapKeyTooLong);
   }
   if (!TakeText(start, head.argument, key)) return false;
-  if (map->last_key != nullptr && key->size() <= map->last_key_size) {
-    // Shorter keys come first, equal lengths in byte order.
-    const int order = key->size() < map->last_key_size ? 1 : std::memcmp(map->last_key, key->data(), key->size());
-    if (ABSL_PREDICT_FALSE(order >= 0)) {
-      return FailAt(start, order == 0 ? Reject::kCborMapKeyDuplicate : Reject::kCborMapKeyOrder);
-    }
-  }
-  map->last_key = reinterpret_cast<const uint8_t*>(key->data());
-  map->last_key_size = key->size();
+  // Shorter keys come first, equal lengths in byte order: most keys are longer than the last or differ at once.
+  const uint8_t* const data = reinterpret_cast<const uint8_t*>(key->data());
+  const bool after =
+      key->size() > last->size || (key->size() == last->size && !key->empty() && data[0] > last->data[0]);
+  if (!after && ABSL_PREDICT_FALSE(!CheckKeyOrder(start, *last, *key))) return false;
+  *last = LastKey{data, key->size()};
   return true;
 }
 
@@ -216,6 +227,20 @@ inline bool Reader::ReadBytes(Bytes* bytes) {
   return true;
 }
 
+// A whole link to a blessed CID, as nearly all are. False without a failure: it may still be another good link.
+inline bool Reader::TakeBlessedLink(CidView* cid) {
+  constexpr uint8_t kBefore[] = {0xd8, 0x2a, 0x58, 0x25, 0x00};  // tag 42, byte string of 37, the prefix 00
+  constexpr size_t kSize = sizeof kBefore + kBlessedCidSize;
+  if (static_cast<size_t>(end_ - at_) < kSize || std::memcmp(at_, kBefore, sizeof kBefore) != 0 ||
+      !CidView::ParseBlessed(at_ + sizeof kBefore, cid)) {
+    return false;
+  }
+  at_ += kSize;
+  return true;
+}
+
+inline bool Reader::ReadLink(CidView* cid) { return ABSL_PREDICT_TRUE(TakeBlessedLink(cid)) || ReadAnyLink(cid); }
+
 inline bool Reader::ReadArrayHeader(uint64_t* count) {
   const uint8_t* const start = at_;
   Head head;
@@ -228,14 +253,14 @@ inline bool Reader::BeginMap(MapCursor* map) {
   const uint8_t* const start = at_;
   Head head;
   if (!Expect(5, &head) || !CheckCount(start, head.argument, 2)) return false;
-  *map = MapCursor{head.argument, nullptr, 0};
+  *map = MapCursor{head.argument};
   return true;
 }
 
 inline bool Reader::NextKey(MapCursor* map, std::string_view* key) {
   if (map->remaining == 0 || failed_) return false;
   --map->remaining;
-  return TakeKey(map, key);
+  return TakeKey(&map->last, key);
 }
 
 }  // namespace penstock::cbor
