@@ -1,6 +1,6 @@
 // Language tags, RFC 5646 section 2.1: subtags between hyphens, each kind known by its length and characters, in this order:
 //
-//   language 2-8 letters (2-3 may be followed by up to three extlangs of 3 letters), then
+//   language 2-3 letters (the RFC's longer forms are reserved: the interop vectors refuse them), up to three extlangs of 3,
 //   script 4 letters, region 2 letters or 3 digits, variants 5-8 (or 4 that start with a digit),
 //   extensions: a singleton and 1 or more of 2-8; private use: "x" and 1 or more of 1-8
 //
@@ -110,9 +110,9 @@ Shape ShapeOf(std::string_view text) {
   if (!IsPrivateUseMark(subtags[0])) {
     // The interop vectors want the primary language in lower case ("JA" is refused), the rest in any.
     const std::string_view language = subtags[0];
-    if (language.size() < 2 || language.size() > 8 || !All(language, chars::kLower)) return shape;
+    if (language.size() < 2 || language.size() > 3 || !All(language, chars::kLower)) return shape;
     (void)subtags.Take([](std::string_view) { return true; });
-    for (int i = 0; i < 3 && language.size() <= 3 && subtags.Take(IsExtlang); ++i) {
+    for (int i = 0; i < 3 && subtags.Take(IsExtlang); ++i) {
     }
     (void)subtags.Take(IsScript);
     (void)subtags.Take(IsRegion);
