@@ -15,14 +15,17 @@ class RecordWalk {
  public:
   explicit RecordWalk(Bytes block) : reader_(block) {}
 
-  bool Record(std::string_view collection) {
+  bool Data() {
     if (reader_.Peek() != Kind::kMap) {
       return reader_.Skip() && reader_.Fail(Reject::kRecordNotAMap, 0);  // what is not even CBOR is refused as that
     }
-    if (!Map(/*depth=*/0, &report_.type)) return false;
-    if (!reader_.AtEnd()) return reader_.Fail(Reject::kCborTrailingBytes);
-    if (report_.type.empty()) return reader_.Fail(Reject::kRecordBadType);
-    if (!collection.empty() && report_.type != collection) return reader_.Fail(Reject::kRecordTypeMismatch);
+    return Map(/*depth=*/0, &report_.type) && (reader_.AtEnd() || reader_.Fail(Reject::kCborTrailingBytes));
+  }
+
+  bool Record(std::string_view collection) {
+    if (!Data()) return false;
+    if (report_.type.empty()) return reader_.Fail(Reject::kRecordBadType, 0);
+    if (!collection.empty() && report_.type != collection) return reader_.Fail(Reject::kRecordTypeMismatch, 0);
     return true;
   }
 
@@ -147,6 +150,13 @@ absl::Status CheckRecord(Bytes block, std::string_view collection, RecordReport*
   }
   RecordWalk walk(block);
   if (!walk.Record(collection)) return walk.status();
+  if (report != nullptr) *report = walk.report();
+  return absl::OkStatus();
+}
+
+absl::Status CheckData(Bytes item, RecordReport* report) {
+  RecordWalk walk(item);
+  if (!walk.Data()) return walk.status();
   if (report != nullptr) *report = walk.report();
   return absl::OkStatus();
 }

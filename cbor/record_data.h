@@ -39,4 +39,8 @@ struct RecordReport {
 absl::Status CheckRecord(Bytes block ABSL_ATTRIBUTE_LIFETIME_BOUND, std::string_view collection, RecordReport* report,
                          size_t max_bytes = kMaxRecordBytes);
 
+// The same rules over data that need not be a whole record: the top is a map, which may go without `$type`.
+// Rejects: as CheckRecord, but for kRecordTooLarge and kRecordTypeMismatch.
+absl::Status CheckData(Bytes item ABSL_ATTRIBUTE_LIFETIME_BOUND, RecordReport* report);
+
 }  // namespace penstock::cbor
