@@ -159,6 +159,7 @@ class Decoder {
         break;
       case 5:
         if (key == "since") return ReadSince();
+        if (key == "blobs" && reader_.Peek() == Kind::kArray) return PassBlobs();
         break;
       case 6:
         if (key == "blocks") return ReadBlocks();
@@ -228,6 +229,14 @@ class Decoder {
     }
   }
 
+  // Deprecated, and empty in nearly every commit: then there is nothing to skip.
+  void PassBlobs() {
+    uint64_t count = 0;
+    if (!reader_.ReadArrayHeader(&count)) return;
+    while (count-- > 0 && reader_.Skip()) {
+    }
+  }
+
   void ReadOps() {
     Found(kOps);
     if (reader_.Peek() != Kind::kArray) return WrongType("ops");
@@ -247,7 +256,7 @@ class Decoder {
     if (reader_.Peek() != Kind::kMap) return WrongType("ops");
     cbor::MapCursor map;
     if (!reader_.BeginMap(&map)) return;
-    repo::RepoOp op;
+    repo::RepoOp& op = frame_->ops.emplace_back();  // filled in place: it is too large to be copied for nothing
     bool has_action = false, has_path = false, has_cid = false;
     std::string_view key;
     while (reader_.NextKey(&map, &key)) {
@@ -270,7 +279,6 @@ class Decoder {
     if (!has_action) Refuse(Reject::kEventMissingField, "action");
     if (!has_path) Refuse(Reject::kEventMissingField, "path");
     if (!has_cid) Refuse(Reject::kEventMissingField, "cid");
-    frame_->ops.push_back(op);
   }
 
   void ReadAction(repo::RepoOp* op) {
