@@ -11,11 +11,12 @@
 namespace penstock::repo {
 namespace {
 
-// The next key of `*map` is `name`. Keys come in one order only, and none is optional, so a node is read as a sequence.
-bool ExpectKey(cbor::Reader& reader, cbor::MapCursor* map, std::string_view name) {
+// The next key is `name`. Keys come in one order only, and none is optional, so a node is read as a sequence: who compares
+// with the names in their order need not compare the keys with each other.
+bool ExpectKey(cbor::Reader& reader, char name) {
   std::string_view key;
-  if (!reader.NextKey(map, &key)) return false;
-  return key == name || reader.Fail(Reject::kMstBadNode);
+  if (!reader.ReadText(&key)) return false;
+  return (key.size() == 1 && key.front() == name) || reader.Fail(Reject::kMstBadNode);
 }
 
 // A link to a subtree, or null: then `*cid` is empty.
@@ -26,38 +27,37 @@ bool ReadSubtree(cbor::Reader& reader, cbor::CidView* cid) {
   return cid->IsBlessedData() || reader.Fail(Reject::kMstBadLink);
 }
 
-bool ReadFixedMap(cbor::Reader& reader, uint64_t pairs, cbor::MapCursor* map) {
-  if (!reader.BeginMap(map)) return false;
-  return map->remaining == pairs || reader.Fail(Reject::kMstBadNode);
+bool BeginFixedMap(cbor::Reader& reader, uint64_t pairs) {
+  cbor::MapCursor map;
+  if (!reader.BeginMap(&map)) return false;
+  return map.remaining == pairs || reader.Fail(Reject::kMstBadNode);
 }
 
 bool ReadEntry(cbor::Reader& reader, MstEntry* entry) {
-  cbor::MapCursor map;
   Bytes suffix;
   cbor::Integer prefix;
-  if (!ReadFixedMap(reader, 4, &map)) return false;
-  if (!ExpectKey(reader, &map, "k") || !reader.ReadBytes(&suffix)) return false;
-  if (!ExpectKey(reader, &map, "p") || !reader.ReadInteger(&prefix)) return false;
+  if (!BeginFixedMap(reader, 4)) return false;
+  if (!ExpectKey(reader, 'k') || !reader.ReadBytes(&suffix)) return false;
+  if (!ExpectKey(reader, 'p') || !reader.ReadInteger(&prefix)) return false;
   if (prefix.negative) return reader.Fail(Reject::kMstBadNode);
-  if (!ExpectKey(reader, &map, "t") || !ReadSubtree(reader, &entry->right)) return false;
-  if (!ExpectKey(reader, &map, "v") || !reader.ReadLink(&entry->value)) return false;
+  if (!ExpectKey(reader, 't') || !ReadSubtree(reader, &entry->right)) return false;
+  if (!ExpectKey(reader, 'v') || !reader.ReadLink(&entry->value)) return false;
   entry->prefix = prefix.value;
   entry->suffix = AsText(suffix);
   return true;
 }
 
 bool ReadNode(cbor::Reader& reader, cbor::CidView* left, std::vector<MstEntry>* entries) {
-  cbor::MapCursor map;
   uint64_t count;
-  if (!ReadFixedMap(reader, 2, &map)) return false;
-  if (!ExpectKey(reader, &map, "e") || !reader.ReadArrayHeader(&count)) return false;
+  if (!BeginFixedMap(reader, 2)) return false;
+  if (!ExpectKey(reader, 'e') || !reader.ReadArrayHeader(&count)) return false;
   // Not reserved by `count`: memory follows the bytes that are really there.
   for (uint64_t i = 0; i < count; ++i) {
     MstEntry entry;
     if (!ReadEntry(reader, &entry)) return false;
     entries->push_back(entry);
   }
-  if (!ExpectKey(reader, &map, "l") || !ReadSubtree(reader, left)) return false;
+  if (!ExpectKey(reader, 'l') || !ReadSubtree(reader, left)) return false;
   return reader.AtEnd() || reader.Fail(Reject::kCborTrailingBytes);
 }
 

@@ -60,8 +60,10 @@ absl::Status PartialTree::LoadNode(const car::BlockIndex& blocks, uint32_t posit
     const MstEntry entry = open_entries_[i];  // a copy: the vector grows below
     std::string_view key;
     RETURN_IF_ERROR(WholeKey(entry, before, &key));
-    // Ascending over the whole walk: so also within the parent's range, and without overlap between nodes.
-    if (key <= last_key_) return RejectError(Reject::kMstKeyOrder);
+    // Ascending over the whole walk: so also within the parent's range, and without overlap between nodes. Where no subtree
+    // came between, WholeKey has compared the two.
+    const bool compared = last_key_.data() == before.data();
+    if (!compared && key <= last_key_) return RejectError(Reject::kMstKeyOrder);
     const bool gave_the_level = is_root && i == first;
     if (!gave_the_level && KeyHeight(key) != level) return RejectError(Reject::kMstWrongHeight);
     key_positions_.push_back(static_cast<uint32_t>(items_.size()));
@@ -86,18 +88,22 @@ absl::Status PartialTree::WholeKey(const MstEntry& entry, std::string_view befor
   // `before` is empty for a node's first entry, which so cannot have a prefix.
   if (entry.prefix > before.size()) return RejectError(Reject::kMstBadPrefix);
   const size_t prefix = static_cast<size_t>(entry.prefix);
-  if (prefix < before.size() && !entry.suffix.empty() && entry.suffix.front() == before[prefix]) {
-    return RejectError(Reject::kMstBadPrefix, "not maximal");
-  }
   const size_t size = prefix + entry.suffix.size();
   if (size == 0 || size > kMaxMstKeyBytes) return RejectError(Reject::kMstBadKey);
+  // The shared bytes need no comparison: the key is greater if the first byte that is not shared is.
+  if (entry.suffix.empty()) return RejectError(Reject::kMstKeyOrder);
+  if (prefix < before.size()) {
+    const uint8_t here = static_cast<uint8_t>(entry.suffix.front()), there = static_cast<uint8_t>(before[prefix]);
+    if (here == there) return RejectError(Reject::kMstBadPrefix, "not maximal");
+    if (here < there) return RejectError(Reject::kMstKeyOrder);
+  }
   if (prefix == 0) {
     *key = entry.suffix;
     return absl::OkStatus();
   }
   char* const whole = keys_.Allocate(size);
   std::memcpy(whole, before.data(), prefix);
-  if (!entry.suffix.empty()) std::memcpy(whole + prefix, entry.suffix.data(), entry.suffix.size());
+  std::memcpy(whole + prefix, entry.suffix.data(), entry.suffix.size());
   *key = std::string_view(whole, size);
   return absl::OkStatus();
 }
