@@ -23,6 +23,7 @@ inline constexpr size_t kMaxCidSize = 100;  // protocol 1.4 (atproto.com/guides/
 inline constexpr uint64_t kCodecRaw = 0x55;
 inline constexpr uint64_t kCodecDagCbor = 0x71;
 inline constexpr uint64_t kHashSha256 = 0x12;
+inline constexpr uint64_t kHashBlake3 = 0x1e;  // DASL allows it for large files ("Big DASL"); atproto does not use it
 
 // A CID as a view of its binary form. Made only by parsing, so a CidView that is not empty() is well formed.
 // Trivially copyable; lives as long as the bytes that it was parsed from.
@@ -65,6 +66,12 @@ class CidView {
   // CIDv1, raw, SHA-256.
   bool IsBlessedRaw() const { return blessed_ && codec_ == kCodecRaw; }
   bool IsBlessed() const { return blessed_; }
+  // CIDv1 of codec dag-cbor or raw, whatever the hash: what a record may link to (protocol 6.1: other hashes may come).
+  bool IsDataOrRaw() const { return version_ == 1 && (codec_ == kCodecDagCbor || codec_ == kCodecRaw); }
+  // A CID of DASL (dasl.ing/cid): of these codecs, with 32 bytes of SHA-256 or BLAKE3.
+  bool IsDasl() const {
+    return IsDataOrRaw() && digest_size_ == 32 && (hash_code_ == kHashSha256 || hash_code_ == kHashBlake3);
+  }
 
   // "bafyrei…" (base32); base58btc for CIDv0.
   std::string ToString() const;

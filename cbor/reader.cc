@@ -178,6 +178,7 @@ bool Reader::ReadAnyLink(CidView* cid) {
   if (content.size() < 2 || content[0] != 0 || !CidView::Parse(content.subspan(1), cid)) {
     return FailAt(start, Reject::kCborBadLink);
   }
+  if (limits_.dasl_cids_only && !cid->IsDasl()) return FailAt(start, Reject::kCidUnsupported);
   return true;
 }
 

@@ -32,6 +32,9 @@ struct Limits {
   uint32_t max_depth = 128;
   uint64_t max_elements = 131072;  // of one array, or pairs of one map (protocol 1.4)
   uint64_t max_key_bytes = 8192;   // (protocol 1.4)
+  // Refuses links that are not CIDs of DASL (kCidUnsupported). Off, because a frame or a repository must not fail for a
+  // link in somebody's record; what a record and the tree may link to is checked where they are decoded.
+  bool dasl_cids_only = false;
 };
 inline constexpr uint32_t kMaxDepth = 128;
 

@@ -62,8 +62,12 @@ class RecordWalk {
         double value;
         return reader_.ReadFloat(&value) && reader_.Fail(Reject::kRecordFloat, at);
       }
+      case Kind::kLink: {
+        CidView cid;
+        return Link(&cid);
+      }
       default:
-        return reader_.Skip();  // bytes, links, booleans, null; and what is no CBOR
+        return reader_.Skip();  // bytes, booleans, null; and what is no CBOR
     }
   }
 
@@ -78,6 +82,11 @@ class RecordWalk {
     Integer integer;
     if (!reader_.ReadInteger(&integer)) return false;
     return integer.ToInt64(value) || reader_.Fail(Reject::kRecordIntegerRange, at);
+  }
+
+  bool Link(CidView* cid) {
+    const size_t at = reader_.offset();
+    return reader_.ReadLink(cid) && (cid->IsDataOrRaw() || reader_.Fail(Reject::kCidUnsupported, at));
   }
 
   bool Array(uint32_t depth) {
@@ -119,8 +128,8 @@ class RecordWalk {
     }
     if (key == "ref" && kind == Kind::kLink) {
       CidView cid;
-      if (!reader_.ReadLink(&cid)) return false;
-      blob->ref = cid.version() == 1 && cid.codec() == kCodecRaw;
+      if (!Link(&cid)) return false;
+      blob->ref = cid.codec() == kCodecRaw;
       return true;
     }
     if (key == "size" && (kind == Kind::kUint || kind == Kind::kNegative)) {

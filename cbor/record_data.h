@@ -28,14 +28,15 @@ struct RecordReport {
   bool has_nul = false;    // U+0000 in some text or key: legal, and no database takes it (cbor/json_out.h)
 };
 
-// Checks that `block` is one record: strict DAG-CBOR, a map, no floats, integers within 64 bits signed, `$type` a
-// non-empty text wherever it is present, at the top level present and equal to `collection` (not compared when that is
-// empty), and every {"$type":"blob"} with a `ref` to raw bytes, a non-empty `mimeType` and a `size` of 0 or more. A
-// blob may hold other keys; its hash may be of any kind. The legacy {cid, mimeType} has no $type and passes as a map.
+// Checks that `block` is one record: strict DAG-CBOR, a map, no floats, integers within 64 bits signed, links to data or
+// raw bytes (CIDv1 of codec dag-cbor or raw, of any hash), `$type` a non-empty text wherever it is present, at the top
+// level present and equal to `collection` (not compared when that is empty), and every {"$type":"blob"} with a `ref` to
+// raw bytes, a non-empty `mimeType` and a `size` of 0 or more. A blob may hold other keys. The legacy {cid, mimeType} has
+// no $type and passes as a map.
 //
 // Fills `*report`, when given, on success; allocates nothing unless it refuses. Thread-safe. The first broken rule is
 // named, with the offset of what breaks it. Rejects: kRecordTooLarge, kRecordNotAMap, kRecordFloat, kRecordIntegerRange,
-// kRecordTooDeep, kRecordBadType, kRecordTypeMismatch, kRecordBadBlob, and those of cbor/reader.h.
+// kRecordTooDeep, kRecordBadType, kRecordTypeMismatch, kRecordBadBlob, kCidUnsupported, and those of cbor/reader.h.
 absl::Status CheckRecord(Bytes block ABSL_ATTRIBUTE_LIFETIME_BOUND, std::string_view collection, RecordReport* report,
                          size_t max_bytes = kMaxRecordBytes);
 

@@ -355,6 +355,18 @@ TEST(Reader, LimitsOnElementsAndKeys) {
   EXPECT_EQ(Outcome(CheckItem(AsBytes(list + std::string(131073, '\0')))), "cbor_too_many_elements");
 }
 
+TEST(Reader, LinksMayBeLimitedToDasl) {
+  const std::string digest = ToHex(std::vector<uint8_t>(32, 7));
+  const Limits dasl = {.dasl_cids_only = true};
+  EXPECT_EQ(Check(test::DataLinkHex(), dasl), "ok");
+  EXPECT_EQ(Check(test::RawLinkHex(), dasl), "ok");
+  EXPECT_EQ(Check("d82a 5825 00 01551e20" + digest, dasl), "ok") << "BLAKE3";
+  EXPECT_EQ(Check("d82a 5823 00 1220" + digest, dasl), "cid_unsupported") << "CIDv0";
+  EXPECT_EQ(Check("d82a 5825 00 01701220" + digest, dasl), "cid_unsupported") << "dag-pb";
+  EXPECT_EQ(Check("d82a 5819 00 01551114" + digest.substr(24), dasl), "cid_unsupported") << "SHA-1";
+  EXPECT_EQ(Check("d82a 5823 00 1220" + digest), "ok") << "not limited";
+}
+
 TEST(Reader, HostileInputsAreCheap) {
   std::string maps;
   for (int i = 0; i < 10'000'000; ++i) maps += "\xa1\x60";

@@ -191,8 +191,16 @@ TEST(RecordData, BlobsAreWellFormed) {
 TEST(RecordData, ABlobsHashMayBeOfAnotherKind) {
   // raw, BLAKE3 (0x1e)
   EXPECT_EQ(CheckBlob({.ref = "d82a 5825 00 01551e20" + ToHex(std::vector<uint8_t>(32, 7))}), "ok");
-  // CIDv0 has no codec raw
-  EXPECT_EQ(CheckBlob({.ref = "d82a 5823 00 1220" + ToHex(std::vector<uint8_t>(32, 7))}), "record_bad_blob");
+}
+
+TEST(RecordData, LinksAreToDataOrRawBytes) {
+  const std::string digest = ToHex(std::vector<uint8_t>(32, 7));
+  EXPECT_EQ(CheckValue(test::DataLinkHex()), "ok");
+  EXPECT_EQ(CheckValue(test::RawLinkHex()), "ok");
+  EXPECT_EQ(CheckValue("d82a 5825 00 01711e20" + digest), "ok") << "BLAKE3";
+  EXPECT_EQ(CheckValue("d82a 5823 00 1220" + digest), "cid_unsupported") << "CIDv0";
+  EXPECT_EQ(CheckValue("81 d82a 5825 00 01701220" + digest), "cid_unsupported") << "dag-pb";
+  EXPECT_EQ(CheckBlob({.ref = "d82a 5823 00 1220" + digest}), "cid_unsupported");
 }
 
 TEST(RecordData, MapsThatAreNoBlobsMayUseItsKeys) {

@@ -1,0 +1,50 @@
+// Which folder of the vectors is read by whom, so that none is left out unseen.
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "tests/support/shared_data.h"
+
+namespace penstock {
+namespace {
+
+TEST(VectorsCoverage, EveryFolderHasAReaderOrAName) {
+  const auto folder = test::VectorsFolder();
+  if (!folder) GTEST_SKIP() << "no vectors: set PENSTOCK_VECTORS";
+  const std::map<std::string, std::string> readers = {
+      {"arroba", "mst_vectors"},
+      {"atproto-interop-tests", "cbor_vectors, mst_vectors, syntax_vectors; crypto, firehose and lexicon: later"},
+      {"atproto-lexicons", "later: lexicon"},
+      {"atproto-ts", "car_vectors"},
+      {"dasl-testing", "cbor_vectors"},
+      {"did-plc-audit", "later: identity"},
+      {"go-car", "car_vectors"},
+      {"hydrant", "frames_vectors"},
+      {"indigo", "mst_vectors; relay-scenarios and did-docs: later"},
+      {"ipld-car", "car_vectors"},
+      {"ipld-codec-fixtures", "cbor_vectors"},
+      {"jetstream-corpus", "frames_vectors, mst_vectors"},
+      {"mst-test-suite", "mst_vectors (trees); diffs and proofs: later"},
+      {"repo-stream", "mst_vectors"},
+      {"rfc8949", "cbor_vectors"},
+      {"serde_ipld_dagcbor", "cbor_vectors"},
+      {"synthetic-frames", "frames_vectors (decoding); verdicts: later"},
+      {"wycheproof", "later: signatures"},
+  };
+  size_t known = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(*folder)) {
+    if (!entry.is_directory()) continue;
+    const std::string name = entry.path().filename().string();
+    const auto reader = readers.find(name);
+    std::printf("[ vectors  ] %s: %s\n", name.c_str(), reader == readers.end() ? "READ BY NOBODY" : reader->second.c_str());
+    known += reader != readers.end();
+  }
+  EXPECT_GT(known, 0u) << "not the folder that we mean";
+}
+
+}  // namespace
+}  // namespace penstock
