@@ -4,15 +4,15 @@
 // Two PDS run on loopback. For each store one `penstock run` follows both. While seeded traffic goes on, at random moments:
 // all connections of a PDS are cut, penstock is killed (SIGKILL) or asked to stop (SIGTERM) and started again, PostgreSQL is
 // restarted as an orderly stop or as a crash. Then the traffic ends, the durable cursors must reach the last seq of each PDS,
-// and the visible rows must be exactly what the PDS serve: every record of every active repository, nothing of the others,
-// no gap, no dead letter, no quarantined frame.
+// and the visible rows must be exactly what the PDS serve: every record of every active repository, with bytes that hash to its
+// CID, nothing of the others, no gap, no dead letter, no quarantined frame.
 import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { PostgresStore, SqliteStore } from './stores.mjs'
-import { rng, sleep } from './util.mjs'
+import { cidOf, rng, sleep } from './util.mjs'
 
 const options = { seed: Number(process.env.PENSTOCK_E2E_SEED ?? Date.now() % 1000000), calls: 1200, keep: false }
 const words = []
@@ -110,13 +110,16 @@ function differences(store, truth) {
   const active = new Set(truth.heads.filter((h) => h.active).map((h) => h.did))
   const want = new Map(truth.records.map((r) => [key(r), r]))
   const got = new Map(store.visible().map((r) => [key(r), r]))
-  // The one thing that JSON in a database cannot hold: see docs/adr/0010.
-  const shown = (value) => JSON.parse(JSON.stringify(value).replaceAll('\\u0000', '\ufffd'))
+  // Two differences that are known. JSON in a database cannot hold U+0000 (docs/adr/0010). And the PDS reads texts through a
+  // decoder that drops a byte order mark at their start, so its listRecords says less than the block that it serves.
+  const expected = (value) => JSON.parse(JSON.stringify(value).replaceAll('\\u0000', '\ufffd'))
+  const withoutMark = (value) => JSON.parse(JSON.stringify(value).replaceAll('"\ufeff', '"'))
   for (const [k, r] of want) {
     const row = got.get(k)
     if (!row) wrong.push(`missing ${k}`)
     else if (row.cid !== r.cid) wrong.push(`${k} has cid ${row.cid}, the PDS ${r.cid}`)
-    else if (!isDeepStrictEqual(row.value, shown(r.value))) wrong.push(`${k} has value ${JSON.stringify(row.value).slice(0, 200)}, the PDS ${JSON.stringify(r.value).slice(0, 200)}`)
+    else if (cidOf(Buffer.from(row.cbor, 'hex')) !== r.cid) wrong.push(`${k}: the stored bytes do not hash to its cid`)
+    else if (!isDeepStrictEqual(withoutMark(row.value), expected(r.value))) wrong.push(`${k} has value ${JSON.stringify(row.value).slice(0, 200)}, the PDS ${JSON.stringify(r.value).slice(0, 200)}`)
   }
   for (const [k, r] of got) if (!want.has(k)) wrong.push(`${active.has(r.did) ? 'left over' : 'not hidden'}: ${k}`)
   for (const table of ['gap', 'dead_letter', 'quarantine']) for (const row of store.query(`SELECT * FROM ${table}`)) wrong.push(`${table}: ${JSON.stringify(row).slice(0, 300)}`)

@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import Database from 'better-sqlite3'
 
-const VISIBLE = 'did, collection, rkey, cid, value, value_lossy, verification'
+const VISIBLE = 'did, collection, rkey, cid, value'
 
 export class SqliteStore {
   name = 'sqlite'
@@ -17,7 +17,7 @@ export class SqliteStore {
     const db = new Database(this.file, { readonly: true, timeout: 10000 })
     try { return db.prepare(sql).all() } finally { db.close() }
   }
-  visible() { return this.query(`SELECT ${VISIBLE} FROM visible_record`).map((r) => ({ ...r, value: JSON.parse(r.value) })) }
+  visible() { return this.query(`SELECT ${VISIBLE}, hex(cbor) AS cbor FROM visible_record`).map((r) => ({ ...r, value: JSON.parse(r.value) })) }
   stop() {}
 }
 
@@ -54,6 +54,6 @@ export class PostgresStore {
     const out = this.run('psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-h', this.dir, '-U', 'postgres', '-d', 'postgres', '-c', rows)
     return out.split('\n').filter(Boolean).map((line) => JSON.parse(line))
   }
-  visible() { return this.query(`SELECT ${VISIBLE} FROM visible_record`) }
+  visible() { return this.query(`SELECT ${VISIBLE}, encode(cbor, 'hex') AS cbor FROM visible_record`) }
   stop() { try { this.ctl('stop', '-m', 'immediate') } catch { /* already down */ } }
 }

@@ -1,4 +1,6 @@
-// A pause, and a random generator with a seed.
+// A pause, a random generator with a seed, and CIDs.
+import { createHash } from 'node:crypto'
+
 export const sleep = (ms) => new Promise((r) => setTimeout(r, ms))
 export const rng = (seed) => { // mulberry32
   let a = seed >>> 0
@@ -7,4 +9,15 @@ export const rng = (seed) => { // mulberry32
   f.pick = (arr) => arr[f.int(arr.length)]
   f.chance = (p) => f() < p
   return f
+}
+
+// The CID of a DAG-CBOR block: version 1, codec 0x71, SHA-256, in base32.
+export const cidOf = (bytes) => {
+  const all = Buffer.concat([Buffer.from([0x01, 0x71, 0x12, 0x20]), createHash('sha256').update(bytes).digest()])
+  let text = 'b', bits = 0, held = 0
+  for (const byte of all) {
+    held = (held << 8) | byte; bits += 8
+    while (bits >= 5) { bits -= 5; text += 'abcdefghijklmnopqrstuvwxyz234567'[(held >> bits) & 31]; held &= (1 << bits) - 1 }
+  }
+  return bits ? text + 'abcdefghijklmnopqrstuvwxyz234567'[(held << (5 - bits)) & 31] : text
 }
