@@ -56,6 +56,7 @@ struct RecordRow {
   std::string_view created_at;        // as claimed; empty if absent
   std::optional<int64_t> created_us;  // the same parsed, microseconds
   std::span<const RefRow> refs;
+  int32_t op_index = 0;  // in ops[]: the `op` of its dead letter should the database refuse the row
 };
 
 struct AccountRow {
@@ -102,6 +103,10 @@ struct ChangeSet {
   Verification verification = Verification::kCid;
   // The event's own further fields for NDJSON output, as JSON members without braces: `"time":"…","handle":"…"`.
   std::string_view event_json;
+
+  // The event goes on to who follows the changes (NDJSON output): not refused as a whole, and wanted. Ops of it may still
+  // have been refused.
+  bool passed = false;
 
   std::vector<RecordRow> records;
   std::optional<AccountRow> account;

@@ -27,6 +27,7 @@ struct StoreOptions {
   std::string owner;          // who we are, for the lease's row and messages: host, pid
   int64_t lease_wait_us = 30'000'000;    // how long Open waits for another holder's lease
   int64_t connect_timeout_us = 10'000'000;
+  int64_t statement_timeout_us = 60'000'000;  // a database that says nothing for so long counts as gone
   const Clock* clock = nullptr;          // for indexed_at and friends; not owned
   Counters* counters = nullptr;          // not owned; may be null
 };
@@ -52,6 +53,7 @@ struct ApplyResult {
   size_t rows_written = 0;   // rows of `record` that were inserted or replaced
   size_t rows_stale = 0;     // kept out by the guard: the stored row is newer or stronger
   size_t rows_refused = 0;   // refused by the database, now dead letters
+  size_t rows_merged = 0;    // superseded by another row of the same key in the same batch
 };
 
 // Rows as text, for demo, admin verbs and tests: NULL is nullopt, bytes are hex.

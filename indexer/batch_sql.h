@@ -1,0 +1,141 @@
+#pragma once
+
+// The writes of a batch: the columns of each table in the order in which values are given, and the guards. Both stores
+// render their statements from the same Insert and take their values from the same Give… function, so that a column
+// cannot mean two things.
+
+#include "base/arena.h"
+#include "indexer/batch.h"
+#include "indexer/schema.h"
+
+namespace penstock::indexer {
+
+const Insert& RecordInsert();       // through the guard (class, rev)
+const Insert& RecordRefInsert();    // after the record's former references are gone
+const Insert& RepoInsert();         // an account's first record
+const Insert& RepoStatusInsert();   // #account
+const Insert& RepoSourceInsert();   // the seq of that #account
+const Insert& DeadLetterInsert();   // again: only last_at
+const Insert& RefusedInsert();      // again: also the cause
+const Insert& GapInsert();          // again: only widens
+const Insert& QuarantineInsert();   // again: nothing
+const Insert& CursorInsert();       // only forwards
+
+// Text of a peer, or words that quote one, as both databases take it: U+0000, and what is not UTF-8, as U+FFFD. Views `text`
+// itself unless something had to be replaced; then `scratch`.
+std::string_view CleanText(std::string_view text, Arena* scratch);
+
+// A Row takes one row's values in column order: Text, TextOrNull, Int, IntOrNull, Bool, BytesOrNull, JsonOrNull, Null.
+// "…OrNull": NULL if empty. What it is given lives until the row is written.
+
+template <typename Row>
+void GiveRecord(const PlannedRecord& planned, int64_t now_us, Arena* scratch, Row* out) {
+  const ChangeSet& change = *planned.change;
+  const RecordRow& row = *planned.row;
+  out->Text(change.did);
+  out->Text(row.collection);
+  out->Text(row.rkey);
+  out->TextOrNull(row.cid);
+  out->Text(change.rev);
+  out->TextOrNull(change.commit_cid);
+  out->Int(change.seq);
+  out->Text(change.source);
+  out->Text(repo::ActionName(row.op));
+  out->Bool(row.op == repo::Action::kDelete);
+  out->Text(VerificationName(change.verification));
+  out->Text(ValidationName(row.validation));
+  out->JsonOrNull(row.value);
+  out->Bool(row.value_lossy);
+  out->BytesOrNull(row.cbor);
+  out->TextOrNull(CleanText(row.created_at, scratch));
+  out->IntOrNull(row.created_us);
+  out->Int(now_us);
+}
+
+template <typename Row>
+void GiveRef(const PlannedRecord& planned, size_t ordinal, Arena* scratch, Row* out) {
+  const RefRow& ref = planned.row->refs[ordinal];
+  out->Text(planned.change->did);
+  out->Text(planned.row->collection);
+  out->Text(planned.row->rkey);
+  out->Int(static_cast<int64_t>(ordinal));
+  out->Text(CleanText(ref.path, scratch));
+  out->Text(CleanText(ref.target_uri, scratch));
+  out->TextOrNull(CleanText(ref.target_cid, scratch));
+  out->TextOrNull(CleanText(ref.target_did, scratch));
+  out->TextOrNull(CleanText(ref.target_collection, scratch));
+  out->Int(ref.target_hash);
+}
+
+template <typename Row>
+void GiveRepo(std::string_view did, int64_t now_us, Row* out) {
+  out->Text(did);
+  out->Bool(true);
+  out->Int(now_us);
+}
+
+template <typename Row>
+void GiveRepoStatus(const AccountState& account, int64_t now_us, Arena* scratch, Row* out) {
+  out->Text(account.did);
+  out->Bool(account.active);
+  out->TextOrNull(CleanText(account.status, scratch));
+  out->Int(now_us);
+}
+
+template <typename Row>
+void GiveRepoSource(const AccountState& account, const AccountSource& source, Row* out) {
+  out->Text(account.did);
+  out->Text(source.source);
+  out->Int(source.account_seq);
+}
+
+template <typename Row>
+void GiveDeadLetter(const PlannedDeadLetter& letter, int64_t now_us, Arena* scratch, Row* out) {
+  const ChangeSet& change = *letter.change;
+  out->Text(change.source);
+  out->Int(change.seq);
+  out->Int(letter.row.op);
+  out->TextOrNull(CleanText(change.did, scratch));
+  out->TextOrNull(CleanText(letter.row.collection, scratch));
+  out->TextOrNull(CleanText(letter.row.rkey, scratch));
+  out->Text(RejectName(letter.row.reject));
+  out->TextOrNull(CleanText(letter.row.detail, scratch));
+  out->BytesOrNull(letter.row.frame);
+  out->Int(1);  // attempts
+  out->Int(now_us);
+  out->Int(now_us);
+}
+
+template <typename Row>
+void GiveGap(const ChangeSet& change, const GapRow& gap, std::string_view shard, int64_t now_us, Arena* scratch, Row* out) {
+  out->Text(change.source);
+  out->Text(shard);
+  out->Int(gap.from ? *gap.from : gap.to.value_or(0));
+  out->Text(CleanText(gap.reason, scratch));
+  out->IntOrNull(gap.from);
+  out->IntOrNull(gap.to);
+  out->TextOrNull(CleanText(gap.detail, scratch));
+  out->Int(now_us);
+}
+
+template <typename Row>
+void GiveQuarantine(const ChangeSet& change, const QuarantineRow& row, int64_t now_us, Arena* scratch, Row* out) {
+  out->Text(change.source);
+  out->Int(row.position);
+  out->Text(row.frame_sha256);
+  out->Text(RejectName(row.reject));
+  out->TextOrNull(CleanText(row.detail, scratch));
+  out->BytesOrNull(row.frame);
+  out->Int(now_us);
+}
+
+template <typename Row>
+void GiveCursor(const SourceCursor& cursor, std::string_view shard, int64_t epoch, int64_t now_us, Row* out) {
+  out->Text(cursor.source);
+  out->Text(shard);
+  out->Int(cursor.position);
+  out->Int(epoch);
+  out->Int(now_us);
+}
+
+}  // namespace penstock::indexer
