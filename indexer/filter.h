@@ -1,6 +1,6 @@
 #pragma once
 
-// Which operations the operator wants, decided from `ops[].path` alone, before any CAR work (docs/reference: generic filter).
+// Which operations the operator wants, decided from `ops[].path` alone, before any CAR work (docs/architecture.md 3).
 // Immutable once made, so thread-safe. Matching allocates nothing.
 
 #include <cstdint>
@@ -16,8 +16,9 @@
 namespace penstock::indexer {
 
 struct FilterOptions {
-  // Exact NSIDs, prefixes "space.atbb.*", or "*" for everything. "-NSID" and "-prefix.*" exclude; exclusion wins. An entry may
-  // carry an operation mask: "space.atbb.post:create,update".
+  // Exact NSIDs, prefixes "space.atbb.*" (everything below, at any depth), or "*" for everything. "-NSID" and "-prefix.*"
+  // exclude; exclusion wins, wherever it stands. An entry may carry an operation mask: "space.atbb.post:create,update";
+  // with an exclusion, these operations are what it excludes. At least one entry must include something.
   std::vector<std::string> collections;
   std::vector<std::string> dids;          // only these accounts; empty = all
   std::vector<std::string> exclude_dids;  // never these
@@ -26,13 +27,13 @@ struct FilterOptions {
 
 class Filter {
  public:
-  // Errors: kInvalidArgument naming the entry that is no NSID, prefix, DID or action.
+  // Errors: kInvalidArgument naming the entry that is no NSID, prefix, DID or action, or when nothing is included.
   static absl::StatusOr<Filter> Make(const FilterOptions& options);
   static Filter Everything();
 
   bool WantsAccount(std::string_view did) const;
   bool WantsOp(const repo::RepoOp& op) const;
-  // Does anything in the commit concern us?
+  // Does anything in the commit concern us? Not one without ops: who takes everything() looks at that first.
   bool Matches(std::string_view did, std::span<const repo::RepoOp> ops) const;
   bool everything() const { return everything_; }  // no restriction at all: also commits without ops pass
 
