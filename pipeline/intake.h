@@ -1,0 +1,70 @@
+#pragma once
+
+// The entrance: takes decoded frames from a stream, lets the filter look at the envelope, and hands on only what somebody
+// has to look at. What the filter drops costs no queue and no other thread (docs/adr/0009).
+//
+// One thread calls it: the I/O thread of a live service, or the reader of a file.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bounded_queue.h"
+#include "firehose/stream_sink.h"
+#include "indexer/change_set.h"
+#include "pipeline/options.h"
+#include "pipeline/source.h"
+
+namespace penstock::pipeline {
+
+// A delivery for a worker, with the ticket that its source's watermark gave it.
+struct Task {
+  firehose::DeliveryPtr delivery;
+  Source* source = nullptr;
+  firehose::Watermark::Ticket ticket = 0;
+};
+using TaskQueue = BoundedQueue<Task>;
+using ChangeQueue = BoundedQueue<indexer::ChangeSetPtr>;
+
+class Intake final : public firehose::StreamSink {
+ public:
+  // All pointers outlive the intake. `workers`: the task queues, one per worker.
+  Intake(const PipelineOptions& options, std::vector<TaskQueue*> workers, ChangeQueue* writer,
+         indexer::ChangeSetRecycler* changes)
+      : options_(options), workers_(std::move(workers)), writer_(writer), changes_(changes) {}
+
+  // Before the first Offer of that source, and not while other threads run.
+  Source* AddSource(std::string name, std::optional<int64_t> cursor);
+  Source* FindSource(std::string_view name);
+
+  // firehose::StreamSink
+  bool Offer(std::string_view source, firehose::DeliveryPtr* delivery) override;
+  void OpenGap(std::string_view source, firehose::StreamGap gap) override;
+  void Quarantine(std::string_view source, const firehose::PoisonFrame& frame) override;
+  bool IsQuarantined(std::string_view source, int64_t position, Bytes bytes) override;
+  std::optional<int64_t> Position(std::string_view source) override;
+
+  uint64_t frames() const { return frames_.load(std::memory_order_relaxed); }
+  uint64_t matched() const { return matched_.load(std::memory_order_relaxed); }
+
+ private:
+  bool Wanted(const firehose::Frame& frame) const;
+  // An empty change set of kind kControl, with a ticket at the source's present position.
+  indexer::ChangeSetPtr Control(Source* source, std::optional<int64_t> position);
+  void Send(indexer::ChangeSetPtr change);
+
+  PipelineOptions options_;
+  std::vector<TaskQueue*> workers_;
+  ChangeQueue* writer_;
+  indexer::ChangeSetRecycler* changes_;
+  std::map<std::string, std::unique_ptr<Source>, std::less<>> sources_;
+  std::atomic<uint64_t> frames_{0}, matched_{0};
+};
+
+}  // namespace penstock::pipeline

@@ -1,0 +1,85 @@
+#pragma once
+
+// The threads between the sources and the output, wired: intake, workers, writer (docs/architecture.md, "Threads"). The
+// caller owns the thread that feeds the sink (an io_context's, or one that reads a file).
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "firehose/delivery.h"
+#include "indexer/store.h"
+#include "pipeline/intake.h"
+#include "pipeline/options.h"
+#include "pipeline/output.h"
+#include "pipeline/worker.h"
+#include "pipeline/writer.h"
+
+namespace penstock::pipeline {
+
+class Pipeline {
+ public:
+  // `output` and what `options` points to outlive the pipeline.
+  Pipeline(const PipelineOptions& options, Output* output);
+  ~Pipeline();
+
+  // Before Start: every source that will deliver, with its durable cursor and what was quarantined from it.
+  void AddSource(std::string name, std::optional<int64_t> cursor, const std::vector<indexer::StoredQuarantine>& quarantine = {});
+
+  // `on_failure` is called at most once, on the writer's thread, when writing ended with an error: stop feeding then.
+  void Start(std::function<void()> on_failure = {});
+
+  firehose::StreamSink& sink() { return *intake_; }
+  firehose::FrameBufferPool& buffers() { return buffers_; }
+  firehose::DeliveryRecycler& deliveries() { return deliveries_; }
+
+  // No more frames will come: works off what is queued, writes it and ends the threads. After `timeout_us` it stops waiting
+  // for an output that is away. OK if everything was written. Call once, after the feeding thread has ended.
+  absl::Status Finish(int64_t timeout_us);
+
+  struct Stats {
+    uint64_t frames = 0;    // that came in
+    uint64_t matched = 0;   // that the filter let through
+    uint64_t rows = 0;      // written
+    uint64_t stale = 0;     // kept out by the guard
+    uint64_t refused = 0;   // by the database
+    uint64_t batches = 0;
+    size_t queued = 0;      // waiting for workers and writer
+    bool waiting_for_output = false;
+  };
+  Stats stats() const;
+
+  struct SourceStats {
+    std::string name;
+    std::optional<int64_t> received;  // highest seq that came in
+    std::optional<int64_t> durable;   // cursor in the output
+    size_t in_flight = 0;
+  };
+  std::vector<SourceStats> sources() const;
+
+ private:
+  PipelineOptions options_;
+  Output* output_;
+  // Order matters at the end: recyclers outlive the queues that hold their objects.
+  firehose::FrameBufferPool buffers_;
+  firehose::DeliveryRecycler deliveries_{4096};
+  indexer::ChangeSetRecycler changes_{512};
+  std::vector<std::unique_ptr<TaskQueue>> tasks_;
+  ChangeQueue writer_queue_;
+  std::unique_ptr<Intake> intake_;
+  std::vector<Source*> sources_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Writer> writer_;
+  std::vector<std::thread> worker_threads_;
+  std::thread writer_thread_;
+  absl::Status writer_status_;  // written by the writer's thread, read after it was joined
+  std::atomic<bool> writer_done_{false};
+};
+
+}  // namespace penstock::pipeline

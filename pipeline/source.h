@@ -1,0 +1,30 @@
+#pragma once
+
+// One place that events come from, as the threads see it: its name, its watermark, what was quarantined from it.
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "firehose/watermark.h"
+
+namespace penstock::pipeline {
+
+struct Source {
+  Source(std::string source_name, std::optional<int64_t> cursor)
+      : name(std::move(source_name)), watermark(cursor), durable(cursor.value_or(-1)) {}
+
+  const std::string name;  // key of the cursor: host[:port], or file:<sha256>
+  firehose::Watermark watermark;
+
+  // The last cursor that the output has made durable; -1 for none. Written by the writer, read by anybody.
+  std::atomic<int64_t> durable;
+
+  // (position, SHA-256 of the frame in hex) of frames to skip. Touched by the source's own thread only.
+  std::set<std::pair<int64_t, std::string>> quarantined;
+};
+
+}  // namespace penstock::pipeline
