@@ -11,8 +11,8 @@ namespace {
 
 constexpr size_t kMinSlots = 16;
 
-// Odd, and secret: whoever knew it could choose blocks whose digests all fall on the same slot, and make each look-up walk
-// over all of them.
+// Odd, and secret: whoever knew it could choose blocks whose digests all fall on the same slot, and make each
+// look-up walk over all of them.
 uint64_t SlotMultiplier() {
   static const uint64_t multiplier = [] {
     std::random_device entropy;

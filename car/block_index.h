@@ -1,7 +1,7 @@
 #pragma once
 
-// The blocks of one frame's CAR, each checked against its CID, found by CID. Made to be reused: Load() keeps the table of
-// the last frame, so steady state allocates nothing. Not thread-safe.
+// The blocks of one frame's CAR, each checked against its CID, found by CID. Made to be reused: Load() keeps
+// the table of the last frame, so steady state allocates nothing. Not thread-safe.
 
 #include <cstdint>
 #include <optional>
@@ -16,18 +16,19 @@
 namespace penstock::car {
 
 enum class HashCheck : uint8_t {
-  kVerify,   // every block must hash to its CID: the only choice for bytes from outside
-  kSkip,     // structure only: for the `decode` stage of `penstock bench`
+  kVerify,  // every block must hash to its CID: the only choice for bytes from outside
+  kSkip,    // structure only: for the `decode` stage of `penstock bench`
 };
 
 class BlockIndex {
  public:
-  // Reads all of `car` and keeps views of it. Duplicate blocks are allowed (the same CID has the same bytes); blocks that
-  // nothing links to are kept; blocks of another hash or codec than the blessed ones are counted, kept out of the index
-  // and so missing to whoever needs them (protocol 5).
-  // Rejects: those of car::Reader; kCarBlockCidMismatch; kCarTooManyBlocks (above kMaxBlocks, duplicates included).
-  // After a failure the index is empty.
-  [[nodiscard]] absl::Status Load(Bytes car ABSL_ATTRIBUTE_LIFETIME_BOUND, HashCheck check = HashCheck::kVerify);
+  // Reads all of `car` and keeps views of it. Duplicate blocks are allowed (the same CID has the same bytes);
+  // blocks that nothing links to are kept; blocks of another hash or codec than the blessed ones are counted,
+  // kept out of the index and so missing to whoever needs them (protocol 5).
+  // Rejects: those of car::Reader; kCarBlockCidMismatch; kCarTooManyBlocks (above kMaxBlocks, duplicates
+  // included). After a failure the index is empty.
+  [[nodiscard]] absl::Status Load(Bytes car ABSL_ATTRIBUTE_LIFETIME_BOUND,
+                                  HashCheck check = HashCheck::kVerify);
 
   // The first root of the header; it may be absent from the blocks.
   const cbor::CidView& root() const { return root_; }
@@ -39,7 +40,8 @@ class BlockIndex {
   static constexpr uint32_t kNotFound = UINT32_MAX;
   uint32_t PositionOf(const cbor::CidView& cid) const;
 
-  const std::vector<Block>& blocks() const { return blocks_; }  // in file order, verifiable ones, without duplicates
+  // In file order: the verifiable ones, without duplicates.
+  const std::vector<Block>& blocks() const { return blocks_; }
   size_t unverifiable() const { return unverifiable_; }
   size_t duplicates() const { return duplicates_; }
 
@@ -52,8 +54,8 @@ class BlockIndex {
   void Clear();
 
   std::vector<Block> blocks_;
-  // Open addressing with linear probing over blocks_: position + 1, or 0 for a free slot. A power of two in size, at most
-  // half full.
+  // Open addressing with linear probing over blocks_: position + 1, or 0 for a free slot. A power of two in
+  // size, at most half full.
   std::vector<uint32_t> slots_;
   int slot_shift_ = 64;  // 64 - log2(slots_.size())
   cbor::CidView root_;
@@ -61,8 +63,8 @@ class BlockIndex {
   size_t duplicates_ = 0;
 };
 
-// A frame's 2 MB of blocks can hold at most this many of the smallest verifiable sections (1 + 36 + 1 bytes); bounds
-// the index whatever a larger file declares.
+// A frame's 2 MB of blocks can hold at most this many of the smallest verifiable sections (1 + 36 + 1 bytes);
+// bounds the index whatever a larger file declares.
 inline constexpr size_t kMaxBlocks = 65536;
 
 }  // namespace penstock::car

@@ -1,7 +1,8 @@
 #pragma once
 
-// CAR v1 over bytes in memory (protocol section 5; dasl.ing/car): `varint(len) header`, then sections `varint(len) CID data`.
-// Structure only: whether a block hashes to its CID is car/block_index.h's business. Allocates nothing; not thread-safe.
+// CAR v1 over bytes in memory (protocol section 5; dasl.ing/car): `varint(len) header`, then sections
+// `varint(len) CID data`. Structure only: whether a block hashes to its CID is car/block_index.h's business.
+// Allocates nothing; not thread-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -26,16 +27,17 @@ class Reader {
   // Keeps a view of `car`.
   explicit Reader(Bytes car ABSL_ATTRIBUTE_LIFETIME_BOUND) : car_(car) {}
 
-  // Reads the header; call once, first. Rejects: kCarTruncated, kCarBadVarint, kCarBadHeader (not a strict DRISL map with
-  // `version` and `roots`; unknown keys are ignored), kCarBadVersion, kCarNoRoots.
+  // Reads the header; call once, first. Rejects: kCarTruncated, kCarBadVarint, kCarBadHeader (not a strict
+  // DRISL map with `version` and `roots`; unknown keys are ignored), kCarBadVersion, kCarNoRoots.
   [[nodiscard]] absl::Status ReadHeader();
 
-  // The first root: the commit, in a repository's CAR. Further roots have no meaning here; root_count() tells of them.
+  // The first root: the commit, in a repository's CAR. Further roots have no meaning here; root_count() tells
+  // of them.
   const cbor::CidView& root() const { return root_; }
   uint64_t root_count() const { return root_count_; }
 
-  // The next section. False at the end and on an error: look at status(). Rejects: kCarTruncated, kCarBadVarint,
-  // kCarZeroLengthSection, kCarBadCid.
+  // The next section. False at the end and on an error: look at status(). Rejects: kCarTruncated,
+  // kCarBadVarint, kCarZeroLengthSection, kCarBadCid.
   [[nodiscard]] bool Next(Block* block);
   const absl::Status& status() const { return status_; }
 

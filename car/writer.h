@@ -1,7 +1,7 @@
 #pragma once
 
-// CAR v1 out (protocol section 5): for proofs and fixtures. Writes what it is given: that a block hashes to its CID, and
-// that nothing is written twice, is the caller's business. Not thread-safe.
+// CAR v1 out (protocol section 5): for proofs and fixtures. Writes what it is given: that a block hashes to
+// its CID, and that nothing is written twice, is the caller's business. Not thread-safe.
 
 #include <span>
 #include <string>

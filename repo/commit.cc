@@ -45,13 +45,17 @@ absl::StatusOr<CommitObject> DecodeCommit(Bytes block, CommitVersions versions) 
     }
   }
   if (reader.ok() && !reader.AtEnd()) (void)reader.Fail(Reject::kCborTrailingBytes);
-  if (reader.error() == Reject::kCborUnexpectedType) return BadObject("wrong type " + std::string(Message(reader.status())));
+  if (reader.error() == Reject::kCborUnexpectedType) {
+    return BadObject("wrong type " + std::string(Message(reader.status())));
+  }
   if (!reader.ok()) return reader.status();
 
   if (!seen.version) return BadObject("no version");
   const bool is_v2 = !version.negative && version.value == kVersion2;
   const bool is_v3 = !version.negative && version.value == kVersion3;
-  if (!is_v3 && !(is_v2 && versions == CommitVersions::kAlsoV2)) return RejectError(Reject::kCommitBadVersion);
+  if (!is_v3 && !(is_v2 && versions == CommitVersions::kAlsoV2)) {
+    return RejectError(Reject::kCommitBadVersion);
+  }
   commit.version = static_cast<int64_t>(version.value);
 
   if (!seen.did || !seen.data || !seen.prev || !seen.sig) return BadObject("a field is missing");

@@ -1,6 +1,6 @@
 #pragma once
 
-// The commit object (protocol 4.1), version 3. Its signature is checked elsewhere (repo/verify.h, once signatures are).
+// The commit object (protocol 4.1), version 3. Its signature is not looked at here.
 
 #include <string_view>
 
@@ -24,9 +24,10 @@ struct CommitObject {
 
 enum class CommitVersions { kV3Only, kAlsoV2 };  // v2 lives in old CAR files only; the stream refuses it
 
-// `block` must be one strict DAG-CBOR map. Unknown extra fields are accepted: they are part of what is signed.
-// Rejects: any of cbor/reader.h; kCommitBadObject (a field missing or of the wrong type, `prev` absent, bad DID or rev,
-// `data` not blessed); kCommitBadVersion.
+// `block` must be one strict DAG-CBOR map. Unknown extra fields are accepted: they are part of what is
+// signed.
+// Rejects: any of cbor/reader.h; kCommitBadObject (a field missing or of the wrong type, `prev` absent, bad
+// DID or rev, `data` not blessed); kCommitBadVersion.
 absl::StatusOr<CommitObject> DecodeCommit(Bytes block ABSL_ATTRIBUTE_LIFETIME_BOUND,
                                           CommitVersions versions = CommitVersions::kV3Only);
 

@@ -15,8 +15,12 @@ absl::Status CheckOp(const RepoOp& op) {
   if (op.collection.empty() || op.rkey.empty()) return RejectError(Reject::kSyntaxRepoPath);
   const bool wants_cid = op.action != Action::kDelete;
   if (wants_cid == op.cid.empty()) return RejectError(Reject::kCommitBadOp, "cid");
-  if (op.action == Action::kCreate && !op.prev.empty()) return RejectError(Reject::kCommitBadOp, "prev of a create");
-  if (op.action == Action::kUpdate && op.prev == op.cid) return RejectError(Reject::kCommitBadOp, "update to the same");
+  if (op.action == Action::kCreate && !op.prev.empty()) {
+    return RejectError(Reject::kCommitBadOp, "prev of a create");
+  }
+  if (op.action == Action::kUpdate && op.prev == op.cid) {
+    return RejectError(Reject::kCommitBadOp, "update to the same");
+  }
   return absl::OkStatus();
 }
 
@@ -79,7 +83,9 @@ absl::Status CommitChecker::CheckOpAgainstTree(const RepoOp& op, Bytes* record) 
   if (op.action == Action::kDelete) {
     return lookup == Lookup::kAbsent ? absl::OkStatus() : RejectError(Reject::kCommitOpStillInTree, op.path);
   }
-  if (lookup == Lookup::kAbsent || !(value == op.cid)) return RejectError(Reject::kCommitOpNotInTree, op.path);
+  if (lookup == Lookup::kAbsent || !(value == op.cid)) {
+    return RejectError(Reject::kCommitOpNotInTree, op.path);
+  }
   if (!op.cid.IsBlessedData()) return absl::OkStatus();  // unverifiable, whatever is in the CAR
   const std::optional<Bytes> block = blocks_.Find(op.cid);
   if (!block) return RejectError(Reject::kCommitMissingRecord, op.path);

@@ -11,8 +11,8 @@
 namespace penstock::repo {
 namespace {
 
-// The next key is `name`. Keys come in one order only, and none is optional, so a node is read as a sequence: who compares
-// with the names in their order need not compare the keys with each other.
+// The next key is `name`. Keys come in one order only, and none is optional, so a node is read as a sequence:
+// who compares with the names in their order need not compare the keys with each other.
 bool ExpectKey(cbor::Reader& reader, char name) {
   std::string_view key;
   if (!reader.ReadText(&key)) return false;

@@ -20,7 +20,8 @@ inline constexpr size_t kMaxMstKeyBytes = 1024;  // protocol 1.4 (indigo, TS)
 // Leading zero bits of SHA-256(key), in pairs: the level at which `key` lives (fanout 4). 0..128.
 int KeyHeight(std::string_view key);
 
-// Views into the node's block; the key is still split: `prefix` bytes of the entry before it in this node, then `suffix`.
+// Views into the node's block; the key is still split: `prefix` bytes of the entry before it in this node,
+// then `suffix`.
 struct MstEntry {
   uint64_t prefix = 0;
   std::string_view suffix;
@@ -35,12 +36,13 @@ struct MstNode {
 
   // Strict DAG-CBOR, exactly the fields of a node, right types, blessed subtree links.
   // Rejects: any of cbor/reader.h, kMstBadNode, kMstBadLink.
-  // Not checked here, because it takes more than one node or whole keys: see PartialTree (repo/partial_tree.h).
+  // Not checked here, because it takes more than one node or whole keys: see PartialTree
+  // (repo/partial_tree.h).
   absl::Status Decode(Bytes block ABSL_ATTRIBUTE_LIFETIME_BOUND);
 };
 
-// The same, for a walk that has several nodes open at once: appends the entries to `*entries`, so that one vector serves
-// all of them. After a failure `*entries` may hold some of the node's.
+// The same, for a walk that has several nodes open at once: appends the entries to `*entries`, so that one
+// vector serves all of them. After a failure `*entries` may hold some of the node's.
 absl::Status DecodeMstNode(Bytes block ABSL_ATTRIBUTE_LIFETIME_BOUND, cbor::CidView* left,
                            std::vector<MstEntry>* entries);
 

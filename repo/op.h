@@ -16,8 +16,8 @@ enum class Action : uint8_t { kCreate, kUpdate, kDelete };
 std::string_view ActionName(Action action);
 std::optional<Action> ActionFromName(std::string_view name);
 
-// Views into the frame. `path` is what the message says; collection and rkey are its halves when it is a valid repo path,
-// and both empty when it is not (the check of the commit refuses it then).
+// Views into the frame. `path` is what the message says; collection and rkey are its halves when it is a
+// valid repo path, and both empty when it is not (the check of the commit refuses it then).
 struct RepoOp {
   Action action = Action::kCreate;
   std::string_view path;

@@ -37,8 +37,8 @@ absl::Status PartialTree::Load(const car::BlockIndex& blocks, const cbor::CidVie
 // Recursion is bounded by the levels, at most 128: a child is one lower, and nothing is below 0.
 absl::Status PartialTree::LoadNode(const car::BlockIndex& blocks, uint32_t position, int level) {
   const bool is_root = level == kRootLevel;
-  // A node that two parents share would lie in two key ranges. Without keys of its own nothing else would notice, and a
-  // few nodes could be linked into a very long walk.
+  // A node that two parents share would lie in two key ranges. Without keys of its own nothing else would
+  // notice, and a few nodes could be linked into a very long walk.
   if (visited_[position] != 0) return RejectError(Reject::kMstKeyOrder, "node linked twice");
   visited_[position] = 1;
   ++node_count_;
@@ -60,8 +60,8 @@ absl::Status PartialTree::LoadNode(const car::BlockIndex& blocks, uint32_t posit
     const MstEntry entry = open_entries_[i];  // a copy: the vector grows below
     std::string_view key;
     RETURN_IF_ERROR(WholeKey(entry, before, &key));
-    // Ascending over the whole walk: so also within the parent's range, and without overlap between nodes. Where no subtree
-    // came between, WholeKey has compared the two.
+    // Ascending over the whole walk: so also within the parent's range, and without overlap between nodes.
+    // Where no subtree came between, WholeKey has compared the two.
     const bool compared = last_key_.data() == before.data();
     if (!compared && key <= last_key_) return RejectError(Reject::kMstKeyOrder);
     const bool gave_the_level = is_root && i == first;
@@ -93,7 +93,8 @@ absl::Status PartialTree::WholeKey(const MstEntry& entry, std::string_view befor
   // The shared bytes need no comparison: the key is greater if the first byte that is not shared is.
   if (entry.suffix.empty()) return RejectError(Reject::kMstKeyOrder);
   if (prefix < before.size()) {
-    const uint8_t here = static_cast<uint8_t>(entry.suffix.front()), there = static_cast<uint8_t>(before[prefix]);
+    const uint8_t here = static_cast<uint8_t>(entry.suffix.front());
+    const uint8_t there = static_cast<uint8_t>(before[prefix]);
     if (here == there) return RejectError(Reject::kMstBadPrefix, "not maximal");
     if (here < there) return RejectError(Reject::kMstKeyOrder);
   }
@@ -109,8 +110,9 @@ absl::Status PartialTree::WholeKey(const MstEntry& entry, std::string_view befor
 }
 
 Lookup PartialTree::Find(std::string_view path, cbor::CidView* value) const {
-  const auto next = std::lower_bound(key_positions_.begin(), key_positions_.end(), path,
-                                     [this](uint32_t position, std::string_view key) { return items_[position].key < key; });
+  const auto next = std::lower_bound(
+      key_positions_.begin(), key_positions_.end(), path,
+      [this](uint32_t position, std::string_view key) { return items_[position].key < key; });
   const size_t position = next == key_positions_.end() ? items_.size() : *next;
   if (position < items_.size() && items_[position].key == path) {
     *value = items_[position].value;

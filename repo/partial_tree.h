@@ -1,8 +1,9 @@
 #pragma once
 
-// The part of a repository's tree that a CAR slice holds, read once, in key order, with every check of protocol 4.4:
-// strict nodes, maximal prefixes, ascending keys within the parent's range, key heights equal to the node's level, no empty
-// node below the root, each node visited once, depth bounded. Subtrees whose block is not in the slice stay opaque.
+// The part of a repository's tree that a CAR slice holds, read once, in key order, with every check of
+// protocol 4.4: strict nodes, maximal prefixes, ascending keys within the parent's range, key heights equal
+// to the node's level, no empty node below the root, each node visited once, depth bounded. Subtrees whose
+// block is not in the slice stay opaque.
 //
 // Reusable: Load() keeps the capacity of the last tree, so steady state allocates nothing. Not thread-safe.
 
@@ -38,12 +39,13 @@ class PartialTree {
     bool opaque() const { return key.empty(); }
   };
 
-  // Reads the tree under `root`; the bytes that `blocks` indexes must outlive this tree's use. The root's block must be there.
-  // Rejects: kCarMissingBlock (the root), kMst…, any of cbor/reader.h. After a failure the tree is empty.
+  // Reads the tree under `root`; the bytes that `blocks` indexes must outlive this tree's use.
+  // Rejects: kCarMissingBlock (only the root must be there), kMst…, any of cbor/reader.h. After a failure the
+  // tree is empty.
   absl::Status Load(const car::BlockIndex& blocks, const cbor::CidView& root);
 
-  // Where `path` is; `*value` is set when found. A path whose height is above an opaque subtree's level cannot be inside of
-  // it, so it is kAbsent there: the node that would hold it has been read.
+  // Where `path` is; `*value` is set when found. A path whose height is above an opaque subtree's level
+  // cannot be inside of it, so it is kAbsent there: the node that would hold it has been read.
   Lookup Find(std::string_view path, cbor::CidView* value) const;
 
   const std::vector<Item>& items() const { return items_; }  // in key order
@@ -53,12 +55,13 @@ class PartialTree {
  private:
   absl::Status LoadNode(const car::BlockIndex& blocks, uint32_t position, int level);
   absl::Status LoadSubtree(const car::BlockIndex& blocks, const cbor::CidView& cid, int level);
-  // Joins `entry` to the whole key before it in its node (empty for the first), and checks prefix, size, and that it is the
-  // greater of the two. `*key` gets the result.
+  // Joins `entry` to the whole key before it in its node (empty for the first), and checks prefix, size, and
+  // that it is the greater of the two. `*key` gets the result.
   absl::Status WholeKey(const MstEntry& entry, std::string_view before, std::string_view* key);
   void Clear();
 
-  // While loading: the entries of all open nodes, one after the other; which blocks have been visited; the last key.
+  // While loading: the entries of all open nodes, one after the other; which blocks have been visited; the
+  // last key.
   std::vector<MstEntry> open_entries_;
   std::vector<uint8_t> visited_;
   std::string_view last_key_;

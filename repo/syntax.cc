@@ -1,5 +1,6 @@
-// Identifiers: DID, handle, NSID, record key, path, AT-URI, and the two loose shapes. TIDs are in syntax_tid.cc, datetimes in
-// syntax_datetime.cc, language tags in syntax_language.cc. Lengths are compared first: everything after is linear in them.
+// Identifiers: DID, handle, NSID, record key, path, AT-URI, and the two loose shapes. TIDs are in
+// syntax_tid.cc, datetimes in syntax_datetime.cc, language tags in syntax_language.cc. Lengths are compared
+// first: everything after is linear in them.
 
 #include "repo/syntax.h"
 

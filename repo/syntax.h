@@ -1,7 +1,8 @@
 #pragma once
 
-// The identifiers of atproto as types: `Parse` is the only way to one, so whoever holds a Did need not check it again.
-// They are views: the owner of the bytes rides along (for a frame, the frame). Protocol 6.1, 7.4-7.7. Pure, thread-safe.
+// The identifiers of atproto as types: `Parse` is the only way to one, so whoever holds a Did need not check
+// it again. They are views: the owner of the bytes rides along (for a frame, the frame).
+// Protocol 6.1, 7.4-7.7. Pure, thread-safe.
 
 #include <cstdint>
 #include <optional>
@@ -12,7 +13,8 @@
 
 namespace penstock::repo {
 
-// Each Parse returns nullopt for anything that the grammar in its protocol section does not accept. None allocates.
+// Each Parse returns nullopt for anything that the grammar in its protocol section does not accept. None
+// allocates.
 
 // did:method:id, any method (7.4), at most 2,048 bytes.
 class Did {
@@ -21,7 +23,8 @@ class Did {
   static std::optional<Did> Parse(std::string_view text ABSL_ATTRIBUTE_LIFETIME_BOUND);
   std::string_view text() const { return text_; }
   std::string_view method() const;  // "plc", "web", …
-  // did:plc with its 24 base32 characters, or did:web of a bare host name: what can be resolved, and so indexed.
+  // did:plc with its 24 base32 characters, or did:web of a bare host name: what can be resolved, and so
+  // indexed.
   bool IsResolvable() const;
   friend bool operator==(const Did&, const Did&) = default;
 
@@ -109,7 +112,8 @@ class AtUri {
   std::string_view text_, authority_, collection_, rkey_;
 };
 
-// Lexicon datetime (7.7); `micros` since the Unix epoch (finer digits cut off). The calendar value must exist; no leap second.
+// Lexicon datetime (7.7); `micros` since the Unix epoch (finer digits cut off). The calendar value must
+// exist; no leap second.
 struct Datetime {
   int64_t micros = 0;
   static std::optional<Datetime> Parse(std::string_view text);

@@ -1,7 +1,7 @@
 #pragma once
 
-// Character classes of the syntax parsers: one table, one load a character. ASCII only; every other byte has no class.
-// Private to repo/syntax*.cc.
+// Character classes of the syntax parsers: one table, one load a character. ASCII only; every other byte has
+// no class. Private to repo/syntax*.cc.
 
 #include <array>
 #include <cstdint>

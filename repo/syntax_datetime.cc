@@ -59,7 +59,8 @@ int64_t DaysInMonth(int64_t year, int64_t month) {
   return kDays[static_cast<size_t>(month - 1)] + (month == 2 && IsLeapYear(year) ? 1 : 0);
 }
 
-// Days from 1970-01-01 to the first of January of `year`, which is not negative (proleptic Gregorian calendar).
+// Days from 1970-01-01 to the first of January of `year`, which is not negative (proleptic Gregorian
+// calendar).
 int64_t DaysToYear(int64_t year) {
   // Leap years before `year`, the year 0 included.
   const int64_t before = year == 0 ? 0 : (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1;

@@ -1,10 +1,12 @@
-// Language tags, RFC 5646 section 2.1: subtags between hyphens, each kind known by its length and characters, in this order:
+// Language tags, RFC 5646 section 2.1: subtags between hyphens, each kind known by its length and characters,
+// in this order:
 //
-//   language 2-3 letters (the RFC's longer forms are reserved: the interop vectors refuse them), up to three extlangs of 3,
-//   script 4 letters, region 2 letters or 3 digits, variants 5-8 (or 4 that start with a digit),
+//   language 2-3 letters, up to three extlangs of 3, script 4 letters, region 2 letters or 3 digits,
+//   variants 5-8 (or 4 that start with a digit),
 //   extensions: a singleton and 1 or more of 2-8; private use: "x" and 1 or more of 1-8
 //
-// or private use alone, or one of the irregular tags that are grandfathered in.
+// or private use alone, or one of the irregular tags that are grandfathered in. (Languages of 4-8 letters
+// are reserved in the RFC, and the interop vectors refuse them.)
 
 #include <algorithm>
 #include <array>
@@ -20,24 +22,27 @@ using chars::Is;
 
 constexpr size_t kMaxLanguageBytes = 128;
 
-// RFC 5646 section 2.1, "irregular" and "regular": those that the grammar above would not, or not rightly, produce.
+// RFC 5646 section 2.1, "irregular" and "regular": those that the grammar above would not, or not rightly,
+// produce.
 constexpr std::array<std::string_view, 26> kGrandfathered = {
-    "en-GB-oed", "i-ami",      "i-bnn",      "i-default",  "i-enochian",  "i-hak",    "i-klingon",
-    "i-lux",     "i-mingo",    "i-navajo",   "i-pwn",      "i-tao",       "i-tay",    "i-tsu",
-    "sgn-BE-FR", "sgn-BE-NL",  "sgn-CH-DE",  "art-lojban", "cel-gaulish", "no-bok",   "no-nyn",
-    "zh-guoyu",  "zh-hakka",   "zh-min",     "zh-min-nan", "zh-xiang",
+    "en-GB-oed", "i-ami",     "i-bnn",     "i-default",  "i-enochian",  "i-hak",  "i-klingon",
+    "i-lux",     "i-mingo",   "i-navajo",  "i-pwn",      "i-tao",       "i-tay",  "i-tsu",
+    "sgn-BE-FR", "sgn-BE-NL", "sgn-CH-DE", "art-lojban", "cel-gaulish", "no-bok", "no-nyn",
+    "zh-guoyu",  "zh-hakka",  "zh-min",    "zh-min-nan", "zh-xiang",
 };
 
 bool EqualIgnoringCase(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return chars::ToLower(x) == chars::ToLower(y); });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+           return chars::ToLower(x) == chars::ToLower(y);
+         });
 }
 
 bool IsPrivateUseMark(std::string_view subtag) { return subtag == "x" || subtag == "X"; }
 bool IsScript(std::string_view subtag) { return subtag.size() == 4 && All(subtag, chars::kAlpha); }
 bool IsExtlang(std::string_view subtag) { return subtag.size() == 3 && All(subtag, chars::kAlpha); }
 bool IsRegion(std::string_view subtag) {
-  return (subtag.size() == 2 && All(subtag, chars::kAlpha)) || (subtag.size() == 3 && All(subtag, chars::kDigit));
+  return (subtag.size() == 2 && All(subtag, chars::kAlpha)) ||
+         (subtag.size() == 3 && All(subtag, chars::kDigit));
 }
 bool IsVariant(std::string_view subtag) {
   return (subtag.size() >= 5 && subtag.size() <= 8 && All(subtag, chars::kAlnum)) ||

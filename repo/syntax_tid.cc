@@ -12,7 +12,9 @@ constexpr uint8_t kNoDigit = 0xff;
 constexpr std::array<uint8_t, 256> kDigits = [] {
   std::array<uint8_t, 256> table{};
   table.fill(kNoDigit);
-  for (size_t i = 0; i < kAlphabet.size(); ++i) table[static_cast<uint8_t>(kAlphabet[i])] = static_cast<uint8_t>(i);
+  for (uint8_t digit = 0; digit < kAlphabet.size(); ++digit) {
+    table[static_cast<uint8_t>(kAlphabet[digit])] = digit;
+  }
   return table;
 }();
 

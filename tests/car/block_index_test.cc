@@ -16,7 +16,9 @@ using test::CidOf;
 using test::Outcome;
 using test::Section;
 
-std::string TextOf(const std::optional<Bytes>& bytes) { return bytes ? std::string(AsText(*bytes)) : "(absent)"; }
+std::string TextOf(const std::optional<Bytes>& bytes) {
+  return bytes ? std::string(AsText(*bytes)) : "(absent)";
+}
 
 TEST(BlockIndex, FindsEachBlockByItsCid) {
   std::string car = CarHeader({CidOf("0")});
@@ -89,7 +91,8 @@ TEST(BlockIndex, DuplicatesAreCountedOnce) {
 
 TEST(BlockIndex, ADuplicateWithOtherBytesIsAMismatch) {
   BlockIndex index;
-  EXPECT_EQ(Outcome(index.Load(AsBytes(CarOf({"a", "b"}) + BlockSection(CidOf("a"), "A")))), "car_block_cid_mismatch");
+  EXPECT_EQ(Outcome(index.Load(AsBytes(CarOf({"a", "b"}) + BlockSection(CidOf("a"), "A")))),
+            "car_block_cid_mismatch");
 }
 
 TEST(BlockIndex, ForeignCidsAreCountedAndLeftOut) {

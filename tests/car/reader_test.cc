@@ -1,8 +1,8 @@
 #include "car/reader.h"
 
-#include <algorithm>
-
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 #include "base/encoding.h"
 #include "tests/car/car_testing.h"
@@ -81,7 +81,8 @@ TEST(CarReader, EveryTruncationIsRefusedOrEndsAtASection) {
   ASSERT_EQ(ends.size(), 4u);
   for (size_t size = 0; size <= car.size(); ++size) {
     const bool at_end = std::find(ends.begin(), ends.end(), size) != ends.end();
-    EXPECT_EQ(ReadOutcome(std::string_view(car).substr(0, size)), at_end ? "ok" : "car_truncated") << "cut at " << size;
+    EXPECT_EQ(ReadOutcome(std::string_view(car).substr(0, size)), at_end ? "ok" : "car_truncated")
+        << "cut at " << size;
   }
 }
 
@@ -125,7 +126,8 @@ TEST(CarReader, SectionsMustHoldACid) {
   const std::string cid(AsText(CidOf("a").bytes()));
   EXPECT_EQ(ReadOutcome(header + Section(35, cid + "a")), "car_bad_cid");
   // A digest of more than 100 bytes, declared or real.
-  EXPECT_EQ(ReadOutcome(header + Section(std::string("\x01\x71\x13\xff\x01", 5) + std::string(255, 'x'))), "car_bad_cid");
+  EXPECT_EQ(ReadOutcome(header + Section(std::string("\x01\x71\x13\xff\x01", 5) + std::string(255, 'x'))),
+            "car_bad_cid");
   // A CIDv0 and an identity CID are CIDs; whether they are of use is for others to say.
   std::vector<Block> blocks;
   EXPECT_EQ(ReadOutcome(header + Section("\x12\x20" + std::string(32, 'd') + "data") +
@@ -185,8 +187,8 @@ TEST(CarWriter, GivesTheBytesOfTheSpecification) {
   writer.Header(std::span(&cid, 1));
   writer.Block(cid.view(), AsBytes("a"));
   const std::string link = "d82a582500" + ToHex(cid.bytes());
-  EXPECT_EQ(ToHex(AsBytes(car)),
-            std::string("3a") + "a2" + kRoots + "81" + link + kVersion + "01" + "25" + ToHex(cid.bytes()) + "61");
+  EXPECT_EQ(ToHex(AsBytes(car)), std::string("3a") + "a2" + kRoots + "81" + link + kVersion + "01" + "25" +
+                                     ToHex(cid.bytes()) + "61");
 }
 
 TEST(CarWriter, WritesLongSections) {

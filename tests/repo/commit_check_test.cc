@@ -48,7 +48,9 @@ class CommitCheck : public testing::Test {
     }
     ops_.push_back(op);
   }
-  void Create(std::string_view path, std::string_view block) { Op(Action::kCreate, path, AddRecord(path, block)); }
+  void Create(std::string_view path, std::string_view block) {
+    Op(Action::kCreate, path, AddRecord(path, block));
+  }
 
   // Puts tree and commit into the CAR, as they stand.
   void Seal() {
@@ -142,7 +144,9 @@ TEST_F(CommitCheck, ALargeRecordIsNotTheCommitsFault) {
 }
 
 TEST_F(CommitCheck, NumberOfOps) {
-  for (size_t i = 0; i < kMaxOps; ++i) Create("app.test.thing/" + std::to_string(i), "record " + std::to_string(i));
+  for (size_t i = 0; i < kMaxOps; ++i) {
+    Create("app.test.thing/" + std::to_string(i), "record " + std::to_string(i));
+  }
   Seal();
   EXPECT_EQ(Check(), "ok");
   Op(Action::kDelete, "app.test.thing/gone", {}, kOld);
@@ -174,8 +178,8 @@ TEST_F(CommitCheck, FutureRevs) {
 
 TEST_F(CommitCheck, PathsOfOps) {
   Seal();
-  for (const char* path : {"", "/", "app.test.thing", "app.test.thing/", "/app.test.thing/a", "app.test.thing/a/b",
-                           "app.test.thing/..", "app.test/a", "app.test.thing/a\n"}) {
+  for (const char* path : {"", "/", "app.test.thing", "app.test.thing/", "/app.test.thing/a",
+                           "app.test.thing/a/b", "app.test.thing/..", "app.test/a", "app.test.thing/a\n"}) {
     ops_.clear();
     Op(Action::kDelete, path, {}, kOld);
     EXPECT_EQ(Check(), "syntax_repo_path") << path;

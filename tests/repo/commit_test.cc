@@ -91,7 +91,9 @@ TEST(Commit, EveryFieldHasItsType) {
 
 TEST(Commit, ValuesAreChecked) {
   auto fields = GoodFields();
-  fields["did"] = "\x63" "did";
+  fields["did"] =
+      "\x63"
+      "did";
   EXPECT_EQ(Outcome3(Encode(fields)), "commit_bad_object");
   fields = GoodFields();
   fields["rev"] = "\x60";
@@ -103,8 +105,9 @@ TEST(Commit, ValuesAreChecked) {
 }
 
 TEST(Commit, Versions) {
-  for (const std::string& version : {std::string("\x00", 1), std::string("\x01"), std::string("\x02"), std::string("\x04"),
-                                     std::string("\x22"), std::string("\x1b\xff\xff\xff\xff\xff\xff\xff\xff")}) {
+  for (const std::string& version :
+       {std::string("\x00", 1), std::string("\x01"), std::string("\x02"), std::string("\x04"),
+        std::string("\x22"), std::string("\x1b\xff\xff\xff\xff\xff\xff\xff\xff")}) {
     auto fields = GoodFields();
     fields["version"] = version;
     EXPECT_EQ(Outcome3(Encode(fields)), "commit_bad_version");
@@ -118,7 +121,9 @@ TEST(Commit, Version2MayLackARev) {
   fields.erase("rev");
   EXPECT_EQ(Outcome2(Encode(fields)), "ok");
   EXPECT_EQ(Outcome3(Encode(fields)), "commit_bad_version");
-  fields["rev"] = "\x63" "bad";
+  fields["rev"] =
+      "\x63"
+      "bad";
   EXPECT_EQ(Outcome2(Encode(fields)), "commit_bad_object");
 }
 

@@ -21,10 +21,18 @@ std::string LinkHex(const cbor::Cid& cid) { return "d82a582500" + ToHex(cid.byte
 
 // An entry with each field as hex.
 std::string EntryHex(std::string_view k, std::string_view p, std::string_view t, std::string_view v) {
-  return std::string("a4616b").append(k).append("6170").append(p).append("6174").append(t).append("6176").append(v);
+  return std::string("a4616b")
+      .append(k)
+      .append("6170")
+      .append(p)
+      .append("6174")
+      .append(t)
+      .append("6176")
+      .append(v);
 }
 std::string NodeHex(const std::vector<std::string>& entries, std::string_view left = "f6") {
-  std::string hex = "a26165" + ToHex(Bytes(std::initializer_list<uint8_t>{static_cast<uint8_t>(0x80 + entries.size())}));
+  std::string hex =
+      "a26165" + ToHex(Bytes(std::initializer_list<uint8_t>{static_cast<uint8_t>(0x80 + entries.size())}));
   for (const std::string& entry : entries) hex += entry;
   return hex.append("616c").append(left);
 }
@@ -42,8 +50,10 @@ TEST(MstNode, TheEmptyTree) {
 }
 
 TEST(MstNode, DecodesWhatIsEncoded) {
-  const std::vector<MstKeyEntry> entries = {
-      {"abc", kA.view(), cbor::CidView()}, {"abd", kB.view(), kA.view()}, {"abdx", kRaw.view(), kB.view()}, {"b", kA.view(), {}}};
+  const std::vector<MstKeyEntry> entries = {{"abc", kA.view(), cbor::CidView()},
+                                            {"abd", kB.view(), kA.view()},
+                                            {"abdx", kRaw.view(), kB.view()},
+                                            {"b", kA.view(), {}}};
   std::string block;
   EncodeMstNode(kB.view(), entries, &block);
   MstNode node;
@@ -79,12 +89,13 @@ TEST(MstNode, IsReusable) {
 
 TEST(MstNode, ExactlyTheFieldsOfANode) {
   EXPECT_EQ(HexOutcome("a2616580616cf6"), "ok");
-  EXPECT_EQ(HexOutcome("a1616580"), "mst_bad_node");               // no l
-  EXPECT_EQ(HexOutcome("a1616cf6"), "mst_bad_node");               // no e
-  EXPECT_EQ(HexOutcome("a3616580616cf6617af6"), "mst_bad_node");   // one more
-  EXPECT_EQ(HexOutcome("a2616680616cf6"), "mst_bad_node");         // f, l
-  EXPECT_EQ(HexOutcome("a2616580616df6"), "mst_bad_node");         // e, m
-  EXPECT_EQ(HexOutcome("a2616cf6616580"), "mst_bad_node");         // l first: not canonical, so "e" is not where it must be
+  EXPECT_EQ(HexOutcome("a1616580"), "mst_bad_node");              // no l
+  EXPECT_EQ(HexOutcome("a1616cf6"), "mst_bad_node");              // no e
+  EXPECT_EQ(HexOutcome("a3616580616cf6617af6"), "mst_bad_node");  // one more
+  EXPECT_EQ(HexOutcome("a2616680616cf6"), "mst_bad_node");        // f, l
+  EXPECT_EQ(HexOutcome("a2616580616df6"), "mst_bad_node");        // e, m
+  EXPECT_EQ(HexOutcome("a2616cf6616580"),
+            "mst_bad_node");  // l first: not canonical, so "e" is not where it must be
   EXPECT_EQ(HexOutcome("a0"), "mst_bad_node");
   EXPECT_EQ(HexOutcome("80"), "mst_bad_node");
   EXPECT_EQ(HexOutcome("f6"), "mst_bad_node");
@@ -93,9 +104,12 @@ TEST(MstNode, ExactlyTheFieldsOfANode) {
 TEST(MstNode, ExactlyTheFieldsOfAnEntry) {
   const std::string v = LinkHex(kA);
   EXPECT_EQ(HexOutcome(NodeHex({EntryHex("4161", "00", "f6", v)})), "ok");
-  EXPECT_EQ(HexOutcome(NodeHex({"a3616b41616170006174f6"})), "mst_bad_node");                       // no v
-  EXPECT_EQ(HexOutcome(NodeHex({"a5616b4161617000616e006174f66176" + v})), "mst_bad_node");         // n more
-  EXPECT_EQ(HexOutcome(NodeHex({"a4616b4161617100" "6174f66176" + v})), "mst_bad_node");            // q for p
+  EXPECT_EQ(HexOutcome(NodeHex({"a3616b41616170006174f6"})), "mst_bad_node");                // no v
+  EXPECT_EQ(HexOutcome(NodeHex({"a5616b4161617000616e006174f66176" + v})), "mst_bad_node");  // n more
+  EXPECT_EQ(HexOutcome(NodeHex({"a4616b4161617100"
+                                "6174f66176" +
+                                v})),
+            "mst_bad_node");  // q for p
   EXPECT_EQ(HexOutcome(NodeHex({"80"})), "mst_bad_node");
 }
 
@@ -117,7 +131,10 @@ TEST(MstNode, LinksToSubtreesAreBlessed) {
   EXPECT_EQ(HexOutcome(NodeHex({EntryHex("4161", "00", raw, v)})), "mst_bad_link");
   EXPECT_EQ(HexOutcome(NodeHex({}, raw)), "mst_bad_link");
   EXPECT_EQ(HexOutcome(NodeHex({EntryHex("4161", "00", "f6", raw)})), "ok");
-  EXPECT_EQ(HexOutcome(NodeHex({}, "d82a41" "00")), "cbor_bad_link");
+  EXPECT_EQ(HexOutcome(NodeHex({},
+                               "d82a41"
+                               "00")),
+            "cbor_bad_link");
 }
 
 TEST(MstNode, StrictEncoding) {
@@ -126,7 +143,8 @@ TEST(MstNode, StrictEncoding) {
   EXPECT_EQ(HexOutcome("a261659800616cf6"), "cbor_non_minimal");
   EXPECT_EQ(HexOutcome("a261659fff616cf6"), "cbor_indefinite");
   EXPECT_EQ(HexOutcome(NodeHex({EntryHex("4161", "1800", "f6", v)})), "cbor_non_minimal");
-  EXPECT_EQ(HexOutcome("a261659bffffffffffffffff616cf6"), "cbor_truncated") << "nothing is reserved for a lie";
+  EXPECT_EQ(HexOutcome("a261659bffffffffffffffff616cf6"), "cbor_truncated")
+      << "nothing is reserved for a lie";
   EXPECT_EQ(HexOutcome(""), "cbor_truncated");
 }
 

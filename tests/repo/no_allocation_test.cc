@@ -43,12 +43,14 @@ struct Message {
     car = slice.Car(commit);
     for (size_t i = 0; i < op_count; ++i) {
       const auto path = RepoPath::Parse(paths[i]);
-      ops.push_back({Action::kCreate, paths[i], path->collection.text(), path->rkey.text(), cids[i].view(), {}});
+      ops.push_back(
+          {Action::kCreate, paths[i], path->collection.text(), path->rkey.text(), cids[i].view(), {}});
     }
   }
 
   // Copies the nodes from `root` down to `key`.
-  static void AddPath(const test::Blocks& from, const cbor::Cid& root, std::string_view key, test::Blocks* to) {
+  static void AddPath(const test::Blocks& from, const cbor::Cid& root, std::string_view key,
+                      test::Blocks* to) {
     cbor::Cid at = root;
     while (!at.empty()) {
       const std::string& block = from.all().at(at);
@@ -97,7 +99,9 @@ TEST(NoAllocation, CheckingACommit) {
   const size_t before = Allocations();
   bool ok = true;
   for (int round = 0; round < 100; ++round) {
-    for (const Message* message : {&one, &many, &small}) ok &= checker.Check(message->Claim(), kNow, &checked).ok();
+    for (const Message* message : {&one, &many, &small}) {
+      ok &= checker.Check(message->Claim(), kNow, &checked).ok();
+    }
   }
   EXPECT_EQ(Allocations() - before, 0u);
   EXPECT_TRUE(ok);
@@ -107,8 +111,9 @@ TEST(NoAllocation, ParsingSyntax) {
   const std::string did = "did:plc:ewvi7nxzyoun6zhxrhs64oiz", path = "app.bsky.feed.post/3jzfcijpj2z2a";
   const size_t before = Allocations();
   const bool ok = Did::Parse(did) && Handle::Parse("alice.example.com") && RepoPath::Parse(path) &&
-                  AtUri::Parse("at://alice.example.com/app.bsky.feed.post/a") && Tid::Parse("3jzfcijpj2z2a") &&
-                  Datetime::Parse("1985-04-12T23:20:50.123Z") && IsLanguage("zh-cmn-Hans-CN-x-a") && IsUriSyntax("a:b");
+                  AtUri::Parse("at://alice.example.com/app.bsky.feed.post/a") &&
+                  Tid::Parse("3jzfcijpj2z2a") && Datetime::Parse("1985-04-12T23:20:50.123Z") &&
+                  IsLanguage("zh-cmn-Hans-CN-x-a") && IsUriSyntax("a:b");
   EXPECT_EQ(Allocations() - before, 0u);
   EXPECT_TRUE(ok);
 }

@@ -156,7 +156,8 @@ TEST(PartialTree, APathAboveAMissingSubtreeIsNotInsideIt) {
   EXPECT_EQ(loaded.Find(KeyOfHeight(2, 0, after)), Lookup::kUnknown);
   EXPECT_EQ(loaded.Find(KeyOfHeight(3, 0, after)), Lookup::kAbsent);
   EXPECT_EQ(loaded.Find(KeyOfHeight(4, 0, after)), Lookup::kAbsent);
-  EXPECT_EQ(loaded.Find(KeyOfHeight(0, 0, "app.test.thing/0")), Lookup::kAbsent) << "left of the key nothing is missing";
+  EXPECT_EQ(loaded.Find(KeyOfHeight(0, 0, "app.test.thing/0")), Lookup::kAbsent)
+      << "left of the key nothing is missing";
 }
 
 TEST(PartialTree, IsReusable) {
@@ -196,7 +197,8 @@ TEST(PartialTree, NodesAreStrict) {
   EXPECT_EQ(LoadOutcome({"\xa1\x61\x65\x80"}), "mst_bad_node");
   EXPECT_EQ(LoadOutcome({Node({}) + '\0'}), "cbor_trailing_bytes");
   const cbor::Cid bad = CidOf("\xa0");
-  EXPECT_EQ(LoadOutcome({"\xa0", Node({Entry(KeyOfHeight(1), bad)})}), "mst_bad_node") << "below the root, too";
+  EXPECT_EQ(LoadOutcome({"\xa0", Node({Entry(KeyOfHeight(1), bad)})}), "mst_bad_node")
+      << "below the root, too";
 }
 
 TEST(PartialTree, PrefixesAreMaximalAndWithinTheKeyBefore) {
@@ -204,14 +206,17 @@ TEST(PartialTree, PrefixesAreMaximalAndWithinTheKeyBefore) {
   ASSERT_LT(a, b);
   const size_t shared = static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin()).first - a.begin());
   const auto with_prefix = [&](size_t prefix) {
-    return LoadOutcome({Node({Entry(a), MstEntry{prefix, std::string_view(b).substr(std::min(prefix, b.size())), kValue.view(), {}}})});
+    return LoadOutcome({Node(
+        {Entry(a),
+         MstEntry{prefix, std::string_view(b).substr(std::min(prefix, b.size())), kValue.view(), {}}})});
   };
   EXPECT_EQ(with_prefix(shared), "ok");
   EXPECT_EQ(with_prefix(shared - 1), "mst_bad_prefix");
   EXPECT_EQ(with_prefix(0), "mst_bad_prefix");
   EXPECT_EQ(with_prefix(a.size() + 1), "mst_bad_prefix");
   EXPECT_EQ(with_prefix(SIZE_MAX), "mst_bad_prefix");
-  EXPECT_EQ(LoadOutcome({Node({MstEntry{1, a, kValue.view(), {}}})}), "mst_bad_prefix") << "the first has none to share";
+  EXPECT_EQ(LoadOutcome({Node({MstEntry{1, a, kValue.view(), {}}})}), "mst_bad_prefix")
+      << "the first has none to share";
 }
 
 TEST(PartialTree, KeysHaveASize) {
@@ -228,13 +233,15 @@ TEST(PartialTree, KeysAscendWithinANode) {
   const std::string a = KeyOfHeight(0, 0, "a/"), b = KeyOfHeight(0, 0, "b/");
   EXPECT_EQ(LoadOutcome({Node({Entry(a), Entry(b)})}), "ok");
   EXPECT_EQ(LoadOutcome({Node({Entry(b), Entry(a)})}), "mst_key_order");
-  EXPECT_EQ(LoadOutcome({Node({Entry(a), MstEntry{a.size(), "", kValue.view(), {}}})}), "mst_key_order") << "the same again";
+  EXPECT_EQ(LoadOutcome({Node({Entry(a), MstEntry{a.size(), "", kValue.view(), {}}})}), "mst_key_order")
+      << "the same again";
   EXPECT_EQ(LoadOutcome({Node({Entry(a), MstEntry{a.size() - 1, "", kValue.view(), {}}})}), "mst_key_order");
 }
 
 TEST(PartialTree, KeysAscendAcrossNodes) {
   const std::string top = KeyOfHeight(1, 0, "m/");
-  const std::string low = Node({Entry(KeyOfHeight(0, 0, "a/"))}), high = Node({Entry(KeyOfHeight(0, 0, "z/"))});
+  const std::string low = Node({Entry(KeyOfHeight(0, 0, "a/"))}),
+                    high = Node({Entry(KeyOfHeight(0, 0, "z/"))});
   const cbor::Cid low_cid = CidOf(low), high_cid = CidOf(high);
   EXPECT_EQ(LoadOutcome({low, high, Node({Entry(top, high_cid)}, low_cid)}), "ok");
   EXPECT_EQ(LoadOutcome({low, Node({Entry(top, low_cid)})}), "mst_key_order");
@@ -245,7 +252,8 @@ TEST(PartialTree, KeysAscendAcrossNodes) {
 }
 
 TEST(PartialTree, KeysLiveAtTheirHeight) {
-  const std::string low = KeyOfHeight(0, 0, "a/"), high = KeyOfHeight(1, 0, "b/"), higher = KeyOfHeight(2, 0, "c/");
+  const std::string low = KeyOfHeight(0, 0, "a/"), high = KeyOfHeight(1, 0, "b/"),
+                    higher = KeyOfHeight(2, 0, "c/");
   EXPECT_EQ(LoadOutcome({Node({Entry(low), Entry(high)})}), "mst_wrong_height");
   EXPECT_EQ(LoadOutcome({Node({Entry(high), Entry(higher)})}), "mst_wrong_height");
   // Two levels down without the node between them.

@@ -1,6 +1,7 @@
 #pragma once
 
-// Small words for tests that make trees and commits, good and bad. Nothing is signed: level `cid` does not look at it.
+// Small words for tests that make trees and commits, good and bad. Nothing is signed: level `cid` does not
+// look at it.
 
 #include <cstdint>
 #include <map>
@@ -61,7 +62,8 @@ inline std::string NodeBlock(const cbor::CidView& left, const std::vector<repo::
   return block;
 }
 
-// Builds nodes of the tree over keys [first, end) from `level` downwards. Straight from the definition, not fast.
+// Builds nodes of the tree over keys [first, end) from `level` downwards. Straight from the definition, not
+// fast.
 inline cbor::Cid AddSubtree(Tree::const_iterator first, Tree::const_iterator end, int level, Blocks* blocks) {
   std::vector<cbor::Cid> children;  // children[0] is left; children[i] is right of entry i - 1
   std::vector<Tree::const_iterator> keys;

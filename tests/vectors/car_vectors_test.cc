@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
-
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -68,8 +67,8 @@ TEST(CarVectors, GoCar) {
     const Seen seen = Read(bytes);
     BlockIndex index;
     const std::string indexed = Outcome(index.Load(bytes));
-    std::printf("go-car/%s: %s, %zu blocks, indexed: %s\n", name.c_str(), seen.outcome.c_str(), seen.blocks.size(),
-                indexed.c_str());
+    std::printf("go-car/%s: %s, %zu blocks, indexed: %s\n", name.c_str(), seen.outcome.c_str(),
+                seen.blocks.size(), indexed.c_str());
     ++ran;
     // A good container, none of whose blocks is of a kind that can be checked.
     if (name == "sample-v1.car") {
@@ -94,7 +93,8 @@ TEST(CarVectors, IpldCar) {
   const auto folder = test::VectorsFolder();
   if (!folder) GTEST_SKIP() << "no vectors: set PENSTOCK_VECTORS";
   const std::vector<uint8_t> bytes = test::ReadFileBytes(*folder / "ipld-car/carv1-basic.car");
-  const boost::json::value described = boost::json::parse(test::ReadFileText(*folder / "ipld-car/carv1-basic.json"));
+  const boost::json::value described =
+      boost::json::parse(test::ReadFileText(*folder / "ipld-car/carv1-basic.json"));
   const auto text = [](const boost::json::value& cid) { return std::string(cid.at("/").as_string()); };
 
   const Seen seen = Read(bytes);
@@ -125,8 +125,11 @@ TEST(CarVectors, IpldCar) {
 TEST(CarVectors, AtprotoTs) {
   const auto folder = test::VectorsFolder();
   if (!folder) GTEST_SKIP() << "no vectors: set PENSTOCK_VECTORS";
-  const boost::json::value fixtures = boost::json::parse(test::ReadFileText(*folder / "atproto-ts/car-file-fixtures.json"));
-  const auto bytes_of = [](const boost::json::value& value) { return *FromBase64(std::string_view(value.as_string())); };
+  const boost::json::value fixtures =
+      boost::json::parse(test::ReadFileText(*folder / "atproto-ts/car-file-fixtures.json"));
+  const auto bytes_of = [](const boost::json::value& value) {
+    return *FromBase64(std::string_view(value.as_string()));
+  };
   size_t blocks = 0;
   for (const boost::json::value& fixture : fixtures.as_array()) {
     const cbor::Cid root = *cbor::Cid::FromString(std::string_view(fixture.at("root").as_string()));

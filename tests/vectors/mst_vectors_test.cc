@@ -2,9 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/json.hpp>
-
 #include <algorithm>
+#include <boost/json.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -75,7 +74,9 @@ struct Repository {
   // The tree is a function of its contents: built again, it has the same root.
   void CheckRebuild(const cbor::CidView& root) const {
     test::Tree contents;
-    for (const PartialTree::Item& item : tree.items()) contents[std::string(item.key)] = cbor::Cid(item.value);
+    for (const PartialTree::Item& item : tree.items()) {
+      contents[std::string(item.key)] = cbor::Cid(item.value);
+    }
     test::Blocks rebuilt;
     EXPECT_EQ(test::AddTree(contents, &rebuilt).ToString(), root.ToString());
   }
@@ -84,7 +85,8 @@ struct Repository {
 TEST(MstVectors, KeyHeights) {
   const auto folder = test::VectorsFolder();
   if (!folder) GTEST_SKIP() << "no vectors: set PENSTOCK_VECTORS";
-  const auto cases = boost::json::parse(test::ReadFileText(*folder / "atproto-interop-tests/mst/key_heights.json"));
+  const auto cases =
+      boost::json::parse(test::ReadFileText(*folder / "atproto-interop-tests/mst/key_heights.json"));
   for (const boost::json::value& c : cases.as_array()) {
     EXPECT_EQ(KeyHeight(TextOf(c.at("key"))), c.at("height").to_number<int>()) << TextOf(c.at("key"));
   }
@@ -95,7 +97,8 @@ TEST(MstVectors, KeyHeights) {
 TEST(MstVectors, CommonPrefixes) {
   const auto folder = test::VectorsFolder();
   if (!folder) GTEST_SKIP() << "no vectors: set PENSTOCK_VECTORS";
-  const auto cases = boost::json::parse(test::ReadFileText(*folder / "atproto-interop-tests/mst/common_prefix.json"));
+  const auto cases =
+      boost::json::parse(test::ReadFileText(*folder / "atproto-interop-tests/mst/common_prefix.json"));
   const cbor::Cid value = cbor::Cid::OfBlock({});
   for (const boost::json::value& c : cases.as_array()) {
     // What the encoder of nodes leaves out of the second key.
@@ -173,9 +176,12 @@ TEST(MstVectors, Repositories) {
     bool complete;
   };
   const std::map<std::string, Known> known = {
-      {"snarfed2.car", {3, 5, true}},     {"empty.car", {3, 0, true}},
-      {"tiny.car", {3, 8, true}},         {"paul_staging.repo.car", {2, 185, true}},
-      {"greenground.repo.car", {3, 2, true}}, {"repo_slice.car", {2, 0, false}},
+      {"snarfed2.car", {3, 5, true}},
+      {"empty.car", {3, 0, true}},
+      {"tiny.car", {3, 8, true}},
+      {"paul_staging.repo.car", {2, 185, true}},
+      {"greenground.repo.car", {3, 2, true}},
+      {"repo_slice.car", {2, 0, false}},
   };
   size_t met = 0;
   for (const char* source : {"arroba", "repo-stream", "indigo/repos"}) {
@@ -252,8 +258,12 @@ TEST(MstVectors, IndigoFirehoseCommits) {
       const auto valid = RepoPath::Parse(path);
       ASSERT_TRUE(valid.has_value()) << path;
       cids.push_back(cid_of(op.at("cid")));
-      ops.push_back(RepoOp{*ActionFromName(TextOf(op.at("action"))), path, valid->collection.text(), valid->rkey.text(),
-                           cids.back().view(), {}});
+      ops.push_back(RepoOp{*ActionFromName(TextOf(op.at("action"))),
+                           path,
+                           valid->collection.text(),
+                           valid->rkey.text(),
+                           cids.back().view(),
+                           {}});
     }
     CommitClaim claim;
     claim.did = *Did::Parse(TextOf(body.at("repo")));

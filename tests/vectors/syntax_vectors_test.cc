@@ -1,4 +1,5 @@
-// atproto-interop-tests/syntax: one string per line, in files named <format>_<syntax_valid|syntax_invalid|parse_invalid>.txt.
+// atproto-interop-tests/syntax: one string per line, in files named
+// <format>_<syntax_valid|syntax_invalid|parse_invalid>.txt.
 
 #include <gtest/gtest.h>
 
@@ -35,7 +36,9 @@ const std::map<std::string, Format>& Formats() {
       {"cid", {IsCidSyntax, IsCidSyntax}},
       {"datetime", Parsed<Datetime>()},
       // A DID of another method, or one that no method can resolve, is a good DID.
-      {"did", {Parsed<Did>().shape, [](std::string_view text) { return Did::Parse(text).value_or(Did()).IsResolvable(); }}},
+      {"did",
+       {Parsed<Did>().shape,
+        [](std::string_view text) { return Did::Parse(text).value_or(Did()).IsResolvable(); }}},
       {"handle", Parsed<Handle>()},
       {"language", {IsLanguageSyntax, IsLanguage}},
       {"nsid", Parsed<Nsid>()},
@@ -87,13 +90,13 @@ TEST_P(SyntaxVectors, AcceptsAndRefusesAsTheFilesSay) {
   }
   EXPECT_GT(ran["syntax_valid"], 0u);
   EXPECT_GT(ran["syntax_invalid"], 0u);
-  std::printf("atproto-interop-tests/syntax %s: %zu valid, %zu invalid, %zu invalid when parsed\n", GetParam().c_str(),
-              ran["syntax_valid"], ran["syntax_invalid"], ran["parse_invalid"]);
+  std::printf("atproto-interop-tests/syntax %s: %zu valid, %zu invalid, %zu invalid when parsed\n",
+              GetParam().c_str(), ran["syntax_valid"], ran["syntax_invalid"], ran["parse_invalid"]);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SyntaxVectors,
-                         testing::Values("atidentifier", "aturi", "cid", "datetime", "did", "handle", "language", "nsid",
-                                         "recordkey", "tid", "uri"),
+                         testing::Values("atidentifier", "aturi", "cid", "datetime", "did", "handle",
+                                         "language", "nsid", "recordkey", "tid", "uri"),
                          [](const auto& format) { return format.param; });
 
 TEST(SyntaxVectors, NoFileIsLeftOut) {
@@ -103,7 +106,8 @@ TEST(SyntaxVectors, NoFileIsLeftOut) {
     const std::string name = entry.path().filename().string();
     const std::string kind = name.substr(std::min(name.find('_'), name.size()));
     EXPECT_TRUE(Formats().contains(name.substr(0, name.find('_')))) << name;
-    EXPECT_TRUE(kind == "_syntax_valid.txt" || kind == "_syntax_invalid.txt" || kind == "_parse_invalid.txt") << name;
+    EXPECT_TRUE(kind == "_syntax_valid.txt" || kind == "_syntax_invalid.txt" || kind == "_parse_invalid.txt")
+        << name;
   }
 }
 
