@@ -111,10 +111,11 @@ show_progress() {
     [[ $line =~ $step ]] || continue
     if [ $tty = 1 ]; then
       printf '\rpenstock: building %s %s ' "$preset" "${BASH_REMATCH[1]}" >&2
+      shown=$SECONDS
     elif [ $((SECONDS - shown)) -ge 30 ]; then
       say "building $preset ${BASH_REMATCH[1]} (log: build/$preset/build.log)"
+      shown=$SECONDS
     fi
-    shown=$SECONDS
   done
   if [ $tty = 1 ] && [ $shown -ge 0 ]; then printf '\n' >&2; fi
 }
