@@ -35,14 +35,17 @@ absl::StatusOr<std::unique_ptr<CaptureReader>> CaptureReader::Open(const std::fi
   std::error_code error;
   if (!std::filesystem::is_directory(path, error)) {
     reader->parts_.push_back(Part{path, std::nullopt, false});
-    ASSIGN_OR_RETURN(reader->file_, FrameFile::Open(path, TimesOf(path)));  // so that a wrong name is found here
+    ASSIGN_OR_RETURN(reader->file_,
+                     FrameFile::Open(path, TimesOf(path)));  // so that a wrong name is found here
     reader->next_part_ = 1;
     return reader;
   }
-  // The manifest first: a segment that is finished in between is then taken for the growing one, which is no harm.
+  // The manifest first: a segment that is finished in between is then taken for the growing one, which is no
+  // harm.
   absl::StatusOr<Manifest> manifest = ReadManifest(path);
   if (!manifest.ok()) {
-    if (absl::IsNotFound(manifest.status())) return InvalidInputError(path.string() + " is no recording: no manifest.json");
+    if (absl::IsNotFound(manifest.status()))
+      return InvalidInputError(path.string() + " is no recording: no manifest.json");
     return manifest.status();
   }
   ASSIGN_OR_RETURN(const std::vector<uint64_t> numbers, ListSegments(path));

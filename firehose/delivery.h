@@ -1,7 +1,7 @@
 #pragma once
 
-// A frame on its way from the stream to a worker: the bytes and what they say, moved together because the second views
-// the first. Recycled.
+// A frame on its way from the stream to a worker: the bytes and what they say, moved together because the
+// second views the first. Recycled.
 
 #include "base/recycler.h"
 #include "firehose/frame.h"

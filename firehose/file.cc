@@ -50,7 +50,9 @@ absl::StatusOr<File> File::Open(const std::filesystem::path& path, int flags) {
 }
 
 absl::StatusOr<File> File::OpenToRead(const std::filesystem::path& path) { return Open(path, O_RDONLY); }
-absl::StatusOr<File> File::OpenToWrite(const std::filesystem::path& path) { return Open(path, O_RDWR | O_CREAT); }
+absl::StatusOr<File> File::OpenToWrite(const std::filesystem::path& path) {
+  return Open(path, O_RDWR | O_CREAT);
+}
 absl::StatusOr<File> File::OpenFolder(const std::filesystem::path& path) {
   return Open(path, O_RDONLY | O_DIRECTORY);
 }

@@ -1,8 +1,8 @@
 #pragma once
 
-// Files for captures: an open descriptor with errors as values, and the few steps that make a change survive a crash.
-// Errors: kNotFound (no such file), kInvalidArgument (it cannot be opened as asked), kUnavailable (the disk is full or
-// fails: what was asked may be tried again).
+// Files for captures: an open descriptor with errors as values, and the few steps that make a change survive
+// a crash. Errors: kNotFound (no such file), kInvalidArgument (it cannot be opened as asked), kUnavailable
+// (the disk is full or fails: what was asked may be tried again).
 
 #include <cstdint>
 #include <filesystem>
@@ -54,8 +54,8 @@ class File {
   std::string name_;
 };
 
-// Puts `contents` at `path` so that a crash at any moment leaves the old file or the new one, whole: a temporary file
-// beside it, made durable, then renamed.
+// Puts `contents` at `path` so that a crash at any moment leaves the old file or the new one, whole: a
+// temporary file beside it, made durable, then renamed.
 absl::Status ReplaceFile(const std::filesystem::path& path, std::string_view contents);
 
 // The whole file; kInvalidArgument above `max_bytes`.

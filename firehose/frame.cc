@@ -23,7 +23,8 @@ enum Field : unsigned {
   kActive = 1u << 7,
   kName = 1u << 8,
 };
-constexpr std::string_view kFieldNames[] = {"seq", "repo", "did", "commit", "rev", "blocks", "ops", "active", "name"};
+constexpr std::string_view kFieldNames[] = {"seq",    "repo", "did",    "commit", "rev",
+                                            "blocks", "ops",  "active", "name"};
 
 constexpr unsigned RequiredFields(FrameKind kind) {
   switch (kind) {
@@ -51,15 +52,17 @@ FrameKind KindOfType(std::string_view type) {
   return FrameKind::kIgnored;
 }
 
-// One pass over a message. Every byte is read strictly whether the schema wants it or not: a fault of the encoding anywhere
-// ends the connection, while a fault of the schema (the first one counts) only refuses this message. So the methods that
-// read a field return nothing: the reader keeps the one kind of fault, `frame_` the other.
+// One pass over a message. Every byte is read strictly whether the schema wants it or not: a fault of the
+// encoding anywhere ends the connection, while a fault of the schema (the first one counts) only refuses this
+// message. So the methods that read a field return nothing: the reader keeps the one kind of fault, `frame_`
+// the other.
 class Decoder {
  public:
   Decoder(Bytes message, Frame* frame) : reader_(message), frame_(frame) {}
 
   absl::Status Decode() {
-    if (DecodeHeader() && DecodePayload() && !reader_.AtEnd()) (void)reader_.Fail(Reject::kFrameTrailingBytes);
+    if (DecodeHeader() && DecodePayload() && !reader_.AtEnd())
+      (void)reader_.Fail(Reject::kFrameTrailingBytes);
     if (!reader_.ok()) {
       frame_->Clear();  // nothing of a broken frame can be taken for its content
       return reader_.status();
@@ -144,8 +147,8 @@ class Decoder {
     return reader_.ok();
   }
 
-  // Keys come in canonical order, so their length tells most of them apart: ops, rev, seq, repo, time, blobs, since,
-  // blocks, commit, rebase, tooBig, prevData.
+  // Keys come in canonical order, so their length tells most of them apart: ops, rev, seq, repo, time, blobs,
+  // since, blocks, commit, rebase, tooBig, prevData.
   void CommitField(std::string_view key) {
     switch (key.size()) {
       case 3:
@@ -216,7 +219,8 @@ class Decoder {
     }
   }
 
-  // A type that we do not read: only what moves the cursor and names the account, and only if it is sound (2.6).
+  // A type that we do not read: only what moves the cursor and names the account, and only if it is sound
+  // (2.6).
   void IgnoredField(std::string_view key) {
     if (key == "seq" && PeekInteger()) {
       cbor::Integer seq;
@@ -256,7 +260,8 @@ class Decoder {
     if (reader_.Peek() != Kind::kMap) return WrongType("ops");
     cbor::MapCursor map;
     if (!reader_.BeginMap(&map)) return;
-    repo::RepoOp& op = frame_->ops.emplace_back();  // filled in place: it is too large to be copied for nothing
+    repo::RepoOp& op =
+        frame_->ops.emplace_back();  // filled in place: it is too large to be copied for nothing
     bool has_action = false, has_path = false, has_cid = false;
     std::string_view key;
     while (reader_.NextKey(&map, &key)) {

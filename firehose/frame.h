@@ -1,7 +1,7 @@
 #pragma once
 
-// One WebSocket message of com.atproto.sync.subscribeRepos, decoded (protocol 1.2, 1.3, section 2). The envelope only: what
-// `blocks` holds is a view for car/ and repo/.
+// One WebSocket message of com.atproto.sync.subscribeRepos, decoded (protocol 1.2, 1.3, section 2). The
+// envelope only: what `blocks` holds is a view for car/ and repo/.
 
 #include <cstdint>
 #include <optional>
@@ -28,10 +28,10 @@ enum class FrameKind : uint8_t {
   kIdentity,
   kAccount,
   kInfo,      // no seq
-  kError,     // an error frame (op -1): the stream ends here, even if the frame does not say why (`name` is empty then)
-  kIgnored,   // unknown op or type, retired types included: skip, keep the connection, advance by `seq` if there is one
-              // (of an unknown op nothing is read: what its fields mean is not known)
-  kRejected,  // good DRISL that breaks its schema: drop this message only; `reject` and `reject_field` say why
+  kError,     // an error frame (op -1): the stream ends here, even if it does not say why (`name` is empty)
+  kIgnored,   // unknown op or type, retired types included: skip, keep the connection, advance by `seq` if
+              // there is one. Of an unknown op nothing is read: what its fields mean is not known
+  kRejected,  // good DRISL that breaks its schema: drop this message only; `reject` says why
 };
 std::string_view FrameKindName(FrameKind kind);  // "commit", "sync", …
 
@@ -46,9 +46,9 @@ struct Frame {
   std::string_view time;       // as it came, never judged (2.1)
 
   // #commit, #sync
-  std::string_view rev;   // a valid Tid
-  std::string_view since; // empty when null, absent or ""
-  cbor::CidView commit;   // #commit only
+  std::string_view rev;    // a valid Tid
+  std::string_view since;  // empty when null, absent or ""
+  cbor::CidView commit;    // #commit only
   cbor::CidView prev_data;
   Bytes blocks;
   std::vector<repo::RepoOp> ops;
@@ -66,7 +66,8 @@ struct Frame {
   std::string_view name;
   std::optional<std::string_view> message;
 
-  // kRejected: the first fault of the schema that was met; a missing field comes last. The other fields may be half set.
+  // kRejected: the first fault of the schema that was met; a missing field comes last. The other fields may
+  // be half set.
   Reject reject = Reject::kEventMissingField;
   std::string_view reject_field;  // a field's name, static or in the frame
 
@@ -75,15 +76,18 @@ struct Frame {
 
 // Decodes `message` into `*frame`.
 //
-// A status that is not OK is a hard framing error: the connection must be dropped (protocol 1.2). Rejects: any of
-// cbor/reader.h, kFrameBadHeader, kFrameBadPayload, kFrameTrailingBytes, kFrameTooLarge.
-// What breaks a message's schema only comes back as OK with kind kRejected (protocol 2.7): kEventMissingField,
-// kEventWrongType, kEventBadSeq, kSyntaxDid, kSyntaxTid, kCommitTooManyOps (more than 200; the ops beyond are not kept),
-// kCommitBlocksTooLarge. The message is passed strictly to its end all the same.
+// A status that is not OK is a hard framing error: the connection must be dropped (protocol 1.2). Rejects:
+// any of cbor/reader.h, kFrameBadHeader, kFrameBadPayload, kFrameTrailingBytes, kFrameTooLarge.
 //
-// Tolerated: unknown fields, a float64 in them; `time`, `rebase`, `tooBig`, `blobs` and `#commit.prev` absent or of any type;
-// `since`, `prevData`, an op's `prev`, `handle`, `status` and `message` null or absent. Whether ops make sense (double paths,
-// path syntax, cid and prev against the action) is repo::CommitChecker's business.
+// What breaks a message's schema only comes back as OK with kind kRejected (protocol 2.7):
+// kEventMissingField, kEventWrongType, kEventBadSeq, kSyntaxDid, kSyntaxTid, kCommitTooManyOps (more than
+// 200; the ops beyond are not kept), kCommitBlocksTooLarge. The message is passed strictly to its end all the
+// same.
+//
+// Tolerated: unknown fields, a float64 in them; `time`, `rebase`, `tooBig`, `blobs` and `#commit.prev` absent
+// or of any type; `since`, `prevData`, an op's `prev`, `handle`, `status` and `message` null or absent.
+// Whether ops make sense (double paths, path syntax, cid and prev against the action) is
+// repo::CommitChecker's business.
 absl::Status DecodeFrame(Bytes message ABSL_ATTRIBUTE_LIFETIME_BOUND, Frame* frame);
 
 }  // namespace penstock::firehose

@@ -1,6 +1,7 @@
 #pragma once
 
-// The bytes of one WebSocket message, owned, in storage that is recycled: steady state allocates nothing per frame.
+// The bytes of one WebSocket message, owned, in storage that is recycled: steady state allocates nothing per
+// frame.
 
 #include <cstddef>
 #include <cstdint>
@@ -47,8 +48,9 @@ class FrameBuffer {
   size_t size_ = 0;
 };
 
-// Thread-safe. Keeps at most `max_idle_bytes` of storage for reuse; buffers that grew above kKeepBytes (a rare large
-// frame) are freed instead of kept, so that a burst of large frames does not stay in memory for good.
+// Thread-safe. Keeps at most `max_idle_bytes` of storage for reuse; buffers that grew above kKeepBytes (a
+// rare large frame) are freed instead of kept, so that a burst of large frames does not stay in memory for
+// good.
 class FrameBufferPool {
  public:
   static constexpr size_t kKeepBytes = 256 * 1024;
@@ -69,8 +71,8 @@ class FrameBufferPool {
   };
   const size_t max_idle_bytes_;
   std::mutex mutex_;
-  std::vector<Idle> idle_;   // guarded by mutex_
-  size_t idle_bytes_ = 0;    // guarded by mutex_
+  std::vector<Idle> idle_;  // guarded by mutex_
+  size_t idle_bytes_ = 0;   // guarded by mutex_
 };
 
 }  // namespace penstock::firehose

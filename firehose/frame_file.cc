@@ -64,7 +64,8 @@ absl::Status ByteStream::FillOutput() {
     ZSTD_outBuffer out{output_.data(), output_.size(), 0};
     const size_t left = ZSTD_decompressStream(context_, &out, &in);
     if (ZSTD_isError(left)) {
-      broken_ = std::string(ZSTD_getErrorName(left)) + " near byte " + std::to_string(input_start_ + input_at_);
+      broken_ =
+          std::string(ZSTD_getErrorName(left)) + " near byte " + std::to_string(input_start_ + input_at_);
       ended_ = true;
       break;
     }
@@ -130,9 +131,9 @@ absl::StatusOr<bool> FrameFile::Next(FrameBuffer* buffer) {
   const size_t size = static_cast<size_t>(prefix[0]) << 24 | static_cast<size_t>(prefix[1]) << 16 |
                       static_cast<size_t>(prefix[2]) << 8 | static_cast<size_t>(prefix[3]);
   if (size > kMaxFrameBytes) {
-    return RejectError(Reject::kFrameTooLarge, stream_->name() + ": frame " + std::to_string(frames_) + " at byte " +
-                                                   std::to_string(offset_) + " declares " + std::to_string(size) +
-                                                   " bytes");
+    return RejectError(Reject::kFrameTooLarge, stream_->name() + ": frame " + std::to_string(frames_) +
+                                                   " at byte " + std::to_string(offset_) + " declares " +
+                                                   std::to_string(size) + " bytes");
   }
   while (buffer->size() < size) {
     const size_t step = std::min(size - buffer->size(), std::max(kStepBytes, buffer->size()));

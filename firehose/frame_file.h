@@ -1,7 +1,7 @@
 #pragma once
 
-// One file of frames, plain or zstd, read from its start to its end: what CaptureReader and the recovery of a recording
-// share. Not thread-safe.
+// One file of frames, plain or zstd, read from its start to its end: what CaptureReader and the recovery of a
+// recording share. Not thread-safe.
 
 #include <cstdint>
 #include <filesystem>
@@ -25,8 +25,8 @@ class ByteStream {
   static absl::StatusOr<std::unique_ptr<ByteStream>> Open(const std::filesystem::path& path);
   ~ByteStream();
 
-  // Reads on; fewer bytes than there is room for only at the end. The end may be one before its time, cut() or broken():
-  // everything before it has been given then.
+  // Reads on; fewer bytes than there is room for only at the end. The end may be one before its time, cut()
+  // or broken(): everything before it has been given then.
   absl::StatusOr<size_t> Read(std::span<uint8_t> room);
 
   const std::string& name() const { return file_.name(); }
@@ -62,12 +62,13 @@ class ByteStream {
 
 class FrameFile {
  public:
-  // With `times` (int64 little endian, microseconds, one a frame) the buffers get their arrival time, as far as it goes.
+  // With `times` (int64 little endian, microseconds, one a frame) the buffers get their arrival time, as far
+  // as it goes.
   static absl::StatusOr<std::unique_ptr<FrameFile>> Open(const std::filesystem::path& path,
                                                          const std::filesystem::path& times);
 
-  // The next message in place of what `*buffer` holds; false at the end, which may be that of a cut or broken file: see
-  // EndStatus(). Errors: Reject kFrameTooLarge; kUnavailable.
+  // The next message in place of what `*buffer` holds; false at the end, which may be that of a cut or broken
+  // file: see EndStatus(). Errors: Reject kFrameTooLarge; kUnavailable.
   absl::StatusOr<bool> Next(FrameBuffer* buffer);
 
   // OK, or where and why the file ended before its time (kDataLoss).

@@ -26,7 +26,9 @@ std::string Numbered(uint64_t number, std::string_view suffix) {
   return text + std::string(suffix);
 }
 
-json::value OrNull(const std::optional<int64_t>& value) { return value ? json::value(*value) : json::value(nullptr); }
+json::value OrNull(const std::optional<int64_t>& value) {
+  return value ? json::value(*value) : json::value(nullptr);
+}
 
 // What a manifest must say and does not.
 class Fields {
@@ -82,8 +84,10 @@ bool ReadSegment(const json::value& value, SegmentInfo* segment) {
   std::string file;
   return fields.Unsigned("number", &segment->number) && fields.Text("file", &file) &&
          file == SegmentFileName(segment->number) && fields.Unsigned("frames", &segment->frames) &&
-         fields.Unsigned("bytes", &segment->bytes) && fields.Unsigned("stored_bytes", &segment->stored_bytes) &&
-         fields.Optional("cursor_before", &segment->cursor_before) && fields.Optional("first_seq", &segment->first_seq) &&
+         fields.Unsigned("bytes", &segment->bytes) &&
+         fields.Unsigned("stored_bytes", &segment->stored_bytes) &&
+         fields.Optional("cursor_before", &segment->cursor_before) &&
+         fields.Optional("first_seq", &segment->first_seq) &&
          fields.Optional("last_seq", &segment->last_seq) &&
          fields.Signed("first_arrival_us", &segment->first_arrival_us) &&
          fields.Signed("last_arrival_us", &segment->last_arrival_us);
@@ -120,7 +124,8 @@ absl::StatusOr<std::vector<uint64_t>> ListSegments(const std::filesystem::path& 
     uint64_t number = 0;
     const char* last = name.data() + name.size() - kSegmentSuffix.size();
     const auto parsed = std::from_chars(name.data(), last, number);
-    if (parsed.ec == std::errc() && parsed.ptr == last && name == SegmentFileName(number)) numbers.push_back(number);
+    if (parsed.ec == std::errc() && parsed.ptr == last && name == SegmentFileName(number))
+      numbers.push_back(number);
   }
   if (error) return UnavailableError("cannot list " + folder.string() + ": " + error.message());
   std::sort(numbers.begin(), numbers.end());
@@ -138,8 +143,8 @@ absl::StatusOr<Manifest> ReadManifest(const std::filesystem::path& folder) {
   Manifest manifest;
   if (!fields.Signed("version", &version)) return DataLossError(path.string() + " has no version");
   if (version != Manifest::kVersion) {
-    return FailedPreconditionError(path.string() + " has version " + std::to_string(version) + ", this program knows " +
-                                   std::to_string(Manifest::kVersion));
+    return FailedPreconditionError(path.string() + " has version " + std::to_string(version) +
+                                   ", this program knows " + std::to_string(Manifest::kVersion));
   }
   const json::array* segments = fields.Array("segments");
   if (!fields.Text("host", &manifest.host) || segments == nullptr) {

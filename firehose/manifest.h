@@ -1,7 +1,7 @@
 #pragma once
 
-// `manifest.json` of a recording (docs/formats/frames-file.md): whose stream it is and what its finished segments hold. The
-// segment that is being written is not in it: what that one holds is found by reading it.
+// `manifest.json` of a recording (docs/formats/frames-file.md): whose stream it is and what its finished
+// segments hold. The segment that is being written is not in it: what that one holds is found by reading it.
 
 #include <cstdint>
 #include <filesystem>
@@ -17,8 +17,8 @@ namespace penstock::firehose {
 struct SegmentInfo {
   uint64_t number = 0;
   uint64_t frames = 0;
-  uint64_t bytes = 0;         // uncompressed, length prefixes included
-  uint64_t stored_bytes = 0;  // of the compressed file
+  uint64_t bytes = 0;                    // uncompressed, length prefixes included
+  uint64_t stored_bytes = 0;             // of the compressed file
   std::optional<int64_t> cursor_before;  // the last seq before its first frame
   std::optional<int64_t> first_seq;      // nullopt: no frame in it has a seq
   std::optional<int64_t> last_seq;

@@ -23,7 +23,8 @@ void AppendBigEndian32(size_t value, std::string* out) {
 }
 
 void AppendLittleEndian64(int64_t value, std::string* out) {
-  for (int shift = 0; shift < 64; shift += 8) out->push_back(static_cast<char>(static_cast<uint64_t>(value) >> shift));
+  for (int shift = 0; shift < 64; shift += 8)
+    out->push_back(static_cast<char>(static_cast<uint64_t>(value) >> shift));
 }
 
 absl::Status ReadTime(File* file, uint64_t index, int64_t* time) {
@@ -53,7 +54,8 @@ absl::StatusOr<std::unique_ptr<SegmentWriter>> SegmentWriter::Open(const std::fi
 
   std::unique_ptr<SegmentWriter> writer(new SegmentWriter(folder, options));
   ASSIGN_OR_RETURN(writer->lock_, File::OpenFolder(folder));
-  if (!writer->lock_.TryLock()) return FailedPreconditionError(folder.string() + " is being written by another process");
+  if (!writer->lock_.TryLock())
+    return FailedPreconditionError(folder.string() + " is being written by another process");
   writer->context_ = ZSTD_createCCtx();
   if (writer->context_ == nullptr) return UnavailableError("no memory for zstd");
   ZSTD_CCtx_setParameter(writer->context_, ZSTD_c_compressionLevel, options.zstd_level);
@@ -73,7 +75,8 @@ absl::StatusOr<std::unique_ptr<SegmentWriter>> SegmentWriter::Open(const std::fi
     return manifest.status();
   }
   if (writer->manifest_.host != host) {
-    return FailedPreconditionError(folder.string() + " records " + writer->manifest_.host + ", not " + std::string(host));
+    return FailedPreconditionError(folder.string() + " records " + writer->manifest_.host + ", not " +
+                                   std::string(host));
   }
 
   uint64_t last_finished = 0;
@@ -86,7 +89,8 @@ absl::StatusOr<std::unique_ptr<SegmentWriter>> SegmentWriter::Open(const std::fi
   const size_t unfinished = static_cast<size_t>(
       std::count_if(numbers.begin(), numbers.end(), [&](uint64_t number) { return number > last_finished; }));
   if (unfinished > 1 || (unfinished == 1 && numbers.back() != last_finished + 1)) {
-    return DataLossError(folder.string() + ": segment " + SegmentFileName(numbers.back()) + " is not in its manifest");
+    return DataLossError(folder.string() + ": segment " + SegmentFileName(numbers.back()) +
+                         " is not in its manifest");
   }
   if (unfinished == 1) RETURN_IF_ERROR(writer->Recover(numbers.back()));
   return writer;
@@ -101,8 +105,8 @@ absl::Status SegmentWriter::Recover(uint64_t number) {
   const std::filesystem::path path = folder_ / SegmentFileName(number);
   ASSIGN_OR_RETURN(const std::unique_ptr<FrameFile> file, FrameFile::Open(path, {}));
 
-  // Frames whose chunk has not been seen to its end. They count when it has: before its checksum, bytes that a crash of the
-  // machine left are not known to be what was written.
+  // Frames whose chunk has not been seen to its end. They count when it has: before its checksum, bytes that
+  // a crash of the machine left are not known to be what was written.
   struct Pending {
     uint64_t end;
     std::optional<int64_t> seq;
@@ -136,7 +140,8 @@ absl::Status SegmentWriter::Recover(uint64_t number) {
   ASSIGN_OR_RETURN(const uint64_t size, data_.Size());
   if (found.bytes != stream.whole_bytes() || (size >= kLengthBytes && !stream.compressed())) {
     data_.Close();
-    return DataLossError(path.string() + " is not as a recording leaves it: its chunks do not hold whole frames");
+    return DataLossError(path.string() +
+                         " is not as a recording leaves it: its chunks do not hold whole frames");
   }
   found.stored_bytes = stream.whole_stored();
   RETURN_IF_ERROR(data_.Truncate(found.stored_bytes));
@@ -151,7 +156,8 @@ absl::Status SegmentWriter::Recover(uint64_t number) {
 absl::Status SegmentWriter::RecoverTimes() {
   ASSIGN_OR_RETURN(times_, File::OpenToWrite(folder_ / TimesFileName(segment_.number)));
   ASSIGN_OR_RETURN(const uint64_t size, times_.Size());
-  // Longer if the crash came between the times and their chunk. Shorter only if somebody else cut it: zero is "not known".
+  // Longer if the crash came between the times and their chunk. Shorter only if somebody else cut it: zero is
+  // "not known".
   const uint64_t known = size / kTimeBytes;
   if (known < segment_.frames) RETURN_IF_ERROR(times_.Truncate(known * kTimeBytes));
   RETURN_IF_ERROR(times_.Truncate(segment_.frames * kTimeBytes));
@@ -183,8 +189,8 @@ absl::Status SegmentWriter::Flush() {
                                      chunk_.frames.size());
   if (ZSTD_isError(size)) return UnavailableError(std::string("zstd: ") + ZSTD_getErrorName(size));
 
-  // Written at the end of what is durable: trying again after a failure starts over there. What a failed try left behind
-  // must not stand after this chunk.
+  // Written at the end of what is durable: trying again after a failure starts over there. What a failed try
+  // left behind must not stand after this chunk.
   RETURN_IF_ERROR(data_.Truncate(segment_.stored_bytes));
   RETURN_IF_ERROR(times_.WriteAt(segment_.frames * kTimeBytes, AsBytes(chunk_.times)));
   RETURN_IF_ERROR(times_.Sync());

@@ -1,12 +1,12 @@
 #pragma once
 
-// Records a stream into a folder (docs/formats/frames-file.md): `NNNNNN.frames.zst` segments, each with `NNNNNN.times`, and
-// `manifest.json`. Made for a process that may be killed at any instruction:
+// Records a stream into a folder (docs/formats/frames-file.md): `NNNNNN.frames.zst` segments, each with
+// `NNNNNN.times`, and `manifest.json`. Made for a process that may be killed at any instruction:
 //
-// - Messages are collected into chunks, and a chunk is one zstd frame with a checksum: what is on the disk of it is whole,
-//   or it is known not to be. Chunks hold whole messages only.
-// - Times are made durable before the chunk they belong to, the manifest when a segment is finished. Open() takes off what
-//   is more than whole chunks, so times and frames agree.
+// - Messages are collected into chunks. A chunk is one zstd frame with a checksum, of whole messages only:
+//   what is on the disk of it is whole, or it is known not to be.
+// - Times are made durable before the chunk they belong to, the manifest when a segment is finished. Open()
+//   takes off what is more than whole chunks, so times and frames agree.
 // - cursor() is the last seq in a whole chunk. Who subscribes again from there gets each event once.
 
 #include <cstdint>
@@ -43,19 +43,21 @@ struct SegmentOptions {
 class SegmentWriter {
  public:
   // Begins a recording in `folder` (made if absent), or goes on with the one in it. `host` is the stream's.
-  // Errors: kFailedPrecondition (it records another host, another process writes it, or its version is a later one);
-  // kInvalidArgument (the options, the folder); kDataLoss (its manifest or a segment is not what this class writes);
-  // kUnavailable.
-  static absl::StatusOr<std::unique_ptr<SegmentWriter>> Open(const std::filesystem::path& folder, std::string_view host,
+  // Errors: kFailedPrecondition (it records another host, another process writes it, or its version is a
+  // later one); kInvalidArgument (the options, the folder); kDataLoss (its manifest or a segment is not what
+  // this class writes); kUnavailable.
+  static absl::StatusOr<std::unique_ptr<SegmentWriter>> Open(const std::filesystem::path& folder,
+                                                             std::string_view host,
                                                              const SegmentOptions& options);
   ~SegmentWriter();
 
-  // Takes one message; `seq` as decoded, if it has one. The clock is `arrival_us` (microseconds since the epoch).
-  // Rejects: kFrameTooLarge. kUnavailable: the disk does not take what came before; this message was not taken, and the
-  // same call may be tried again.
+  // Takes one message; `seq` as decoded, if it has one. The clock is `arrival_us` (microseconds since the
+  // epoch). Rejects: kFrameTooLarge. kUnavailable: the disk does not take what came before; this message was
+  // not taken, and the same call may be tried again.
   absl::Status Append(Bytes message, std::optional<int64_t> seq, int64_t arrival_us);
 
-  // For when the stream is quiet: writes the chunk and finishes the segment if they are old enough. May be tried again.
+  // For when the stream is quiet: writes the chunk and finishes the segment if they are old enough. May be
+  // tried again.
   absl::Status Tick(int64_t now_us);
 
   // Makes everything taken so far durable. May be tried again.
@@ -63,7 +65,8 @@ class SegmentWriter {
   // Flushes, lists the segment in the manifest and lets go of the folder; the writer is of no more use then.
   absl::Status Close();
 
-  // The last seq that is durable, of this run or of those before: where to subscribe from. Nullopt if there is none.
+  // The last seq that is durable, of this run or of those before: where to subscribe from. Nullopt if there
+  // is none.
   std::optional<int64_t> cursor() const { return cursor_; }
   // Durable, of all segments.
   uint64_t frames() const { return finished_frames_ + segment_.frames; }

@@ -1,6 +1,7 @@
 #pragma once
 
-// How often this program has called operator new: the claim "steady state allocates nothing" is counted, not guessed.
+// How often this program has called operator new: the claim "steady state allocates nothing" is counted, not
+// guessed.
 
 #include <cstdint>
 

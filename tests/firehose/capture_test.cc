@@ -21,7 +21,8 @@ using testing::HasSubstr;
 // One frame of a `.frames` file.
 std::string Framed(std::string_view message) {
   std::string out;
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift & 0xff));
+  for (int shift = 24; shift >= 0; shift -= 8)
+    out.push_back(static_cast<char>(message.size() >> shift & 0xff));
   return out + std::string(message);
 }
 
@@ -62,7 +63,8 @@ ReadResult ReadAll(const std::filesystem::path& path) {
 
 std::vector<std::string> SomeMessages() {
   std::vector<std::string> messages = {"", "x", "a frame", std::string(300'000, 'l')};
-  for (int i = 0; i < 500; ++i) messages.push_back("message " + std::to_string(i) + std::string(static_cast<size_t>(i), 'm'));
+  for (int i = 0; i < 500; ++i)
+    messages.push_back("message " + std::to_string(i) + std::string(static_cast<size_t>(i), 'm'));
   return messages;
 }
 

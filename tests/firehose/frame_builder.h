@@ -1,6 +1,7 @@
 #pragma once
 
-// A small vocabulary for frames in tests: items are encoded CBOR, payloads are maps of them that can be bent field by field.
+// A small vocabulary for frames in tests: items are encoded CBOR, payloads are maps of them that can be bent
+// field by field.
 
 #include <initializer_list>
 #include <map>
@@ -87,7 +88,9 @@ class Map {
 inline Item Header(std::string_view type) { return Map{{"t", Text(type)}, {"op", Int(1)}}.Encode(); }
 
 // A whole message.
-inline std::string Message(std::string_view type, const Map& payload) { return Header(type) + payload.Encode(); }
+inline std::string Message(std::string_view type, const Map& payload) {
+  return Header(type) + payload.Encode();
+}
 
 inline Map CreateOp(std::string_view path = "space.atbb.post/3mcjgkfmsr22b") {
   return {{"action", Text("create")}, {"path", Text(path)}, {"cid", Link("record")}};
@@ -101,18 +104,10 @@ inline Map DeleteOp(std::string_view path = "space.atbb.post/gone") {
 
 // Complete payloads, all fields as a current PDS sends them.
 inline Map CommitPayload(const std::vector<Item>& ops = {CreateOp().Encode()}) {
-  return {{"seq", Int(1000)},
-          {"rebase", Bool(false)},
-          {"tooBig", Bool(false)},
-          {"repo", Text(kDid)},
-          {"commit", Link("commit")},
-          {"rev", Text(kRev)},
-          {"since", Text(kSince)},
-          {"blocks", ByteString("blocks")},
-          {"ops", Array(ops)},
-          {"blobs", Array({})},
-          {"prevData", Link("data")},
-          {"time", Text(kTime)}};
+  return {{"seq", Int(1000)},      {"rebase", Bool(false)},          {"tooBig", Bool(false)},
+          {"repo", Text(kDid)},    {"commit", Link("commit")},       {"rev", Text(kRev)},
+          {"since", Text(kSince)}, {"blocks", ByteString("blocks")}, {"ops", Array(ops)},
+          {"blobs", Array({})},    {"prevData", Link("data")},       {"time", Text(kTime)}};
 }
 inline Map SyncPayload() {
   return {{"seq", Int(1001)},

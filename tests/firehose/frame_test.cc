@@ -49,19 +49,18 @@ struct Sample {
   std::string_view kind;
 };
 std::vector<Sample> Samples() {
-  return {{"#commit",
-           CommitPayload({CreateOp().Encode(), UpdateOp().Encode(), DeleteOp().Encode()}),
-           "commit"},
-          {"#sync", SyncPayload(), "sync"},
-          {"#identity", IdentityPayload(), "identity"},
-          {"#account", AccountPayload(), "account"},
-          {"#info", InfoPayload(), "info"}};
+  return {
+      {"#commit", CommitPayload({CreateOp().Encode(), UpdateOp().Encode(), DeleteOp().Encode()}), "commit"},
+      {"#sync", SyncPayload(), "sync"},
+      {"#identity", IdentityPayload(), "identity"},
+      {"#account", AccountPayload(), "account"},
+      {"#info", InfoPayload(), "info"}};
 }
 
 TEST(Frame, CommitGivesEveryField) {
-  const std::string message = Message(
-      "#commit", CommitPayload({CreateOp("a.b.c/k").Encode(), UpdateOp("a.b.c/self").Encode(),
-                                DeleteOp("a.b.c/gone").Encode(), CreateOp("no path").Encode()}));
+  const std::string message =
+      Message("#commit", CommitPayload({CreateOp("a.b.c/k").Encode(), UpdateOp("a.b.c/self").Encode(),
+                                        DeleteOp("a.b.c/gone").Encode(), CreateOp("no path").Encode()}));
   Frame frame;
   ASSERT_EQ(Outcome(message, &frame), "commit");
   EXPECT_EQ(frame.type, "#commit");
@@ -96,7 +95,9 @@ TEST(Frame, CommitGivesEveryField) {
 }
 
 TEST(Frame, CanonicalHeaderOfACommit) {  // protocol 1.2
-  EXPECT_EQ(Header("#commit"), Hex("a2617467" "23636f6d6d6974" "626f7001"));
+  EXPECT_EQ(Header("#commit"), Hex("a2617467"
+                                   "23636f6d6d6974"
+                                   "626f7001"));
 }
 
 TEST(Frame, SyncIdentityAccountInfo) {
@@ -122,7 +123,8 @@ TEST(Frame, SyncIdentityAccountInfo) {
   EXPECT_FALSE(frame.active);
   EXPECT_EQ(frame.status, "takendown");
   // The set of statuses is open.
-  message = Message("#account", AccountPayload().With("active", Bool(true)).With("status", Text("of the future")));
+  message =
+      Message("#account", AccountPayload().With("active", Bool(true)).With("status", Text("of the future")));
   ASSERT_EQ(Outcome(message, &frame), "account");
   EXPECT_TRUE(frame.active);
   EXPECT_EQ(frame.status, "of the future");
@@ -156,8 +158,8 @@ TEST(Frame, ErrorFrameEndsTheStreamWhateverItSays) {
 
 TEST(Frame, FirstCommitHasNoSinceAndNoPrevData) {
   for (const Map& payload :
-       {CommitPayload().With("since", Null()).With("prevData", Null()), CommitPayload().With("since", Text("")),
-        CommitPayload().Without("since").Without("prevData")}) {
+       {CommitPayload().With("since", Null()).With("prevData", Null()),
+        CommitPayload().With("since", Text("")), CommitPayload().Without("since").Without("prevData")}) {
     Frame frame;
     const std::string message = Message("#commit", payload);
     ASSERT_EQ(Outcome(message, &frame), "commit");
@@ -172,8 +174,10 @@ TEST(Frame, FirstCommitHasNoSinceAndNoPrevData) {
 TEST(Frame, DeprecatedFieldsAndTimeNeverRefuse) {
   for (const std::string field : {"rebase", "tooBig", "blobs", "prev", "time"}) {
     EXPECT_EQ(Refusal("#commit", CommitPayload().Without(field)), "commit") << field;
-    for (const Item& item : {Null(), Int(-1), Text("x"), Float(), Bool(true), Link("x"), Array({Link("x"), Null()})}) {
-      EXPECT_EQ(Refusal("#commit", CommitPayload().With(field, item)), "commit") << field << " " << ToHex(AsBytes(item));
+    for (const Item& item :
+         {Null(), Int(-1), Text("x"), Float(), Bool(true), Link("x"), Array({Link("x"), Null()})}) {
+      EXPECT_EQ(Refusal("#commit", CommitPayload().With(field, item)), "commit")
+          << field << " " << ToHex(AsBytes(item));
     }
   }
   for (const Sample& sample : Samples()) {
@@ -182,7 +186,8 @@ TEST(Frame, DeprecatedFieldsAndTimeNeverRefuse) {
   }
   Frame frame;
   // A real #account had a time without a zone.
-  const std::string message = Message("#account", AccountPayload().With("time", Text("2026-02-24T14:05:20.5215469")));
+  const std::string message =
+      Message("#account", AccountPayload().With("time", Text("2026-02-24T14:05:20.5215469")));
   ASSERT_EQ(Outcome(message, &frame), "account");
   EXPECT_EQ(frame.time, "2026-02-24T14:05:20.5215469");
   const std::string flags =
@@ -200,8 +205,10 @@ TEST(Frame, OptionalFieldsMayBeNullButOfNoOtherType) {
   EXPECT_EQ(Refusal("#identity", IdentityPayload().With("handle", Int(1))), "event_wrong_type: handle");
   EXPECT_EQ(Refusal("#account", AccountPayload().With("status", Bool(true))), "event_wrong_type: status");
   EXPECT_EQ(Refusal("#info", InfoPayload().With("message", Array({}))), "event_wrong_type: message");
-  EXPECT_EQ(Refusal("#commit", CommitPayload({CreateOp().With("prev", Text("")).Encode()})), "event_wrong_type: prev");
-  EXPECT_EQ(Refusal("#commit", CommitPayload().With("prevData", ByteString("x"))), "event_wrong_type: prevData");
+  EXPECT_EQ(Refusal("#commit", CommitPayload({CreateOp().With("prev", Text("")).Encode()})),
+            "event_wrong_type: prev");
+  EXPECT_EQ(Refusal("#commit", CommitPayload().With("prevData", ByteString("x"))),
+            "event_wrong_type: prevData");
   EXPECT_EQ(Refusal("#commit", CommitPayload().With("since", Int(0))), "event_wrong_type: since");
 }
 
@@ -228,10 +235,12 @@ TEST(Frame, EveryRequiredFieldIsRequired) {
 }
 
 TEST(Frame, EveryRequiredFieldHasItsType) {
-  const std::vector<Item> items = {Null(),      Int(5),         Bool(true), Text("text"), ByteString("b"),
-                                   Link("link"), Array({Int(1)}), Map().Encode(), Float()};
-  const std::map<std::string, size_t> good = {{"seq", 1},  {"active", 2}, {"repo", 3},   {"did", 3}, {"rev", 3},
-                                              {"name", 3}, {"blocks", 4}, {"commit", 5}, {"ops", 6}};
+  const std::vector<Item> items = {Null(),          Int(5),          Bool(true),
+                                   Text("text"),    ByteString("b"), Link("link"),
+                                   Array({Int(1)}), Map().Encode(),  Float()};
+  const std::map<std::string, size_t> good = {{"seq", 1},    {"active", 2}, {"repo", 3},
+                                              {"did", 3},    {"rev", 3},    {"name", 3},
+                                              {"blocks", 4}, {"commit", 5}, {"ops", 6}};
   for (const Required& r : RequiredFields()) {
     for (const std::string& field : r.fields) {
       for (size_t i = 0; i < items.size(); ++i) {
@@ -278,8 +287,10 @@ TEST(Frame, OpsAreChecked) {
   EXPECT_EQ(Refusal("#commit", CommitPayload(std::vector<Item>{})), "commit");
   EXPECT_EQ(Refusal("#commit", CommitPayload({Int(1)})), "event_wrong_type: ops");
   for (const std::string field : {"action", "path", "cid"}) {
-    EXPECT_EQ(Refusal("#commit", CommitPayload({CreateOp().Without(field).Encode()})), "event_missing_field: " + field);
-    EXPECT_EQ(Refusal("#commit", CommitPayload({CreateOp().With(field, Int(1)).Encode()})), "event_wrong_type: " + field);
+    EXPECT_EQ(Refusal("#commit", CommitPayload({CreateOp().Without(field).Encode()})),
+              "event_missing_field: " + field);
+    EXPECT_EQ(Refusal("#commit", CommitPayload({CreateOp().With(field, Int(1)).Encode()})),
+              "event_wrong_type: " + field);
   }
   EXPECT_EQ(Refusal("#commit", CommitPayload({CreateOp().With("action", Text("upsert")).Encode()})),
             "event_wrong_type: action");
@@ -302,7 +313,10 @@ TEST(Frame, OpsAreCounted) {
   (void)Outcome(message, &frame);
   EXPECT_EQ(frame.ops.size(), kMaxOps);
   // Those beyond are passed strictly all the same.
-  ops.push_back(Hex("a162" "7f7f" "f7"));
+  ops.push_back(
+      Hex("a162"
+          "7f7f"
+          "f7"));
   EXPECT_EQ(Outcome(Message("#commit", CommitPayload(ops))), "cbor_unsupported_simple");
 }
 
@@ -310,8 +324,10 @@ TEST(Frame, SizesAreBounded) {
   const std::string most(kMaxBlocksBytes, 'b');
   EXPECT_EQ(Refusal("#commit", CommitPayload().With("blocks", ByteString(most))), "commit");
   EXPECT_EQ(Refusal("#sync", SyncPayload().With("blocks", ByteString(most))), "sync");
-  EXPECT_EQ(Refusal("#commit", CommitPayload().With("blocks", ByteString(most + "b"))), "commit_blocks_too_large: blocks");
-  EXPECT_EQ(Refusal("#sync", SyncPayload().With("blocks", ByteString(most + "b"))), "commit_blocks_too_large: blocks");
+  EXPECT_EQ(Refusal("#commit", CommitPayload().With("blocks", ByteString(most + "b"))),
+            "commit_blocks_too_large: blocks");
+  EXPECT_EQ(Refusal("#sync", SyncPayload().With("blocks", ByteString(most + "b"))),
+            "commit_blocks_too_large: blocks");
 
   const std::string small = Message("#info", InfoPayload().With("x", Text("")));
   const std::string largest =
@@ -322,24 +338,31 @@ TEST(Frame, SizesAreBounded) {
 }
 
 TEST(Frame, UnknownFieldsArePassed) {
-  const std::vector<Item> items = {Null(), Float(), Text("x"), Map{{"a", Array({Float(), Link("x")})}}.Encode()};
+  const std::vector<Item> items = {Null(), Float(), Text("x"),
+                                   Map{{"a", Array({Float(), Link("x")})}}.Encode()};
   for (const Item& item : items) {
     for (const Sample& sample : Samples()) {
       for (const std::string key : {"", "z", "did2", "$type", "a field of the future"}) {
-        EXPECT_EQ(Refusal(sample.type, sample.payload.With(key, item)), sample.kind) << sample.type << " " << key;
+        EXPECT_EQ(Refusal(sample.type, sample.payload.With(key, item)), sample.kind)
+            << sample.type << " " << key;
       }
     }
-    EXPECT_EQ(Outcome(Map{{"t", Text("#sync")}, {"op", Int(1)}, {"x", item}}.Encode() + SyncPayload().Encode()), "sync");
+    EXPECT_EQ(
+        Outcome(Map{{"t", Text("#sync")}, {"op", Int(1)}, {"x", item}}.Encode() + SyncPayload().Encode()),
+        "sync");
   }
   // `did` means nothing in a #commit, `repo` nothing elsewhere.
   EXPECT_EQ(Refusal("#commit", CommitPayload().With("did", Int(1))), "commit");
-  EXPECT_EQ(Refusal("#commit", CommitPayload().Without("repo").With("did", Text(kDid))), "event_missing_field: repo");
-  EXPECT_EQ(Refusal("#sync", SyncPayload().Without("did").With("repo", Text(kDid))), "event_missing_field: did");
+  EXPECT_EQ(Refusal("#commit", CommitPayload().Without("repo").With("did", Text(kDid))),
+            "event_missing_field: repo");
+  EXPECT_EQ(Refusal("#sync", SyncPayload().Without("did").With("repo", Text(kDid))),
+            "event_missing_field: did");
 }
 
 TEST(Frame, RetiredAndUnknownTypesAreIgnoredWithTheirSeq) {
   const Map retired{{"seq", Int(7)}, {"did", Text(kDid)}, {"time", Text(kTime)}, {"handle", Text("a.test")}};
-  for (const std::string type : {"#handle", "#migrate", "#tombstone", "#labels", "#somethingNew", "", "commit", "#Commit"}) {
+  for (const std::string type :
+       {"#handle", "#migrate", "#tombstone", "#labels", "#somethingNew", "", "commit", "#Commit"}) {
     Frame frame;
     std::string message = Message(type, retired);
     ASSERT_EQ(Outcome(message, &frame), "ignored") << type;
@@ -361,7 +384,8 @@ TEST(Frame, RetiredAndUnknownTypesAreIgnoredWithTheirSeq) {
 }
 
 TEST(Frame, UnknownOpsAreIgnoredUnread) {
-  for (const Item& op : {Int(0), Int(2), Int(-2), Int(INT64_MIN), Hex("1bffffffffffffffff"), Hex("3bffffffffffffffff")}) {
+  for (const Item& op :
+       {Int(0), Int(2), Int(-2), Int(INT64_MIN), Hex("1bffffffffffffffff"), Hex("3bffffffffffffffff")}) {
     Frame frame;
     const std::string typed = Map{{"t", Text("#commit")}, {"op", op}}.Encode() + CommitPayload().Encode();
     ASSERT_EQ(Outcome(typed, &frame), "ignored");
@@ -401,40 +425,71 @@ TEST(Frame, BadPayloadsDropTheConnection) {
 }
 
 TEST(Frame, WhatIsNoDrislDropsTheConnection) {
-  EXPECT_EQ(Outcome(Hex("a2617467" "23636f6d6d6974" "626f701801") + CommitPayload().Encode()), "cbor_non_minimal");
-  EXPECT_EQ(Outcome(Hex("bf617467" "23636f6d6d6974" "626f7001ff")), "cbor_indefinite");
-  EXPECT_EQ(Outcome(Hex("a2626f7001617467" "23636f6d6d6974") + CommitPayload().Encode()), "cbor_map_key_order");
+  EXPECT_EQ(Outcome(Hex("a2617467"
+                        "23636f6d6d6974"
+                        "626f701801") +
+                    CommitPayload().Encode()),
+            "cbor_non_minimal");
+  EXPECT_EQ(Outcome(Hex("bf617467"
+                        "23636f6d6d6974"
+                        "626f7001ff")),
+            "cbor_indefinite");
+  EXPECT_EQ(Outcome(Hex("a2626f7001617467"
+                        "23636f6d6d6974") +
+                    CommitPayload().Encode()),
+            "cbor_map_key_order");
   EXPECT_EQ(Outcome(Hex("a2626f7001626f7001")), "cbor_map_key_duplicate");
-  EXPECT_EQ(Outcome(Hex("a1" "01" "01")), "cbor_map_key_not_text");
+  EXPECT_EQ(Outcome(Hex("a1"
+                        "01"
+                        "01")),
+            "cbor_map_key_not_text");
   const std::vector<std::pair<Item, std::string>> broken = {
-      {Hex("f93e00"), "cbor_unsupported_float"}, {Hex("fa3fc00000"), "cbor_unsupported_float"},
-      {Hex("fb7ff8000000000000"), "cbor_unsupported_float"}, {Hex("f7"), "cbor_unsupported_simple"},
-      {Hex("62c328"), "cbor_bad_utf8"}, {Hex("1801"), "cbor_non_minimal"}, {Hex("9fff"), "cbor_indefinite"},
-      {Hex("c11a00000000"), "cbor_unsupported_tag"}, {Hex("d82a4100"), "cbor_bad_link"},
-      {Hex("a26161016161" "02"), "cbor_map_key_duplicate"}, {Hex("a2616201616102"), "cbor_map_key_order"}};
+      {Hex("f93e00"), "cbor_unsupported_float"},
+      {Hex("fa3fc00000"), "cbor_unsupported_float"},
+      {Hex("fb7ff8000000000000"), "cbor_unsupported_float"},
+      {Hex("f7"), "cbor_unsupported_simple"},
+      {Hex("62c328"), "cbor_bad_utf8"},
+      {Hex("1801"), "cbor_non_minimal"},
+      {Hex("9fff"), "cbor_indefinite"},
+      {Hex("c11a00000000"), "cbor_unsupported_tag"},
+      {Hex("d82a4100"), "cbor_bad_link"},
+      {Hex("a26161016161"
+           "02"),
+       "cbor_map_key_duplicate"},
+      {Hex("a2616201616102"), "cbor_map_key_order"}};
   for (const auto& [item, reject] : broken) {
     for (const Sample& sample : Samples()) {
-      // In a field that nobody knows, in one that nobody reads, in one that is read, and after the schema has failed.
+      // In a field that nobody knows, in one that nobody reads, in one that is read, and after the schema has
+      // failed.
       EXPECT_EQ(Outcome(Message(sample.type, sample.payload.With("z", item))), reject) << sample.type;
       EXPECT_EQ(Outcome(Message(sample.type, sample.payload.With("blobs", item))), reject) << sample.type;
-      for (const std::string field : {"seq", "did", "repo", "rev", "ops", "commit", "name", "time", "since", "status",
-                                      "active", "handle", "message", "prevData", "rebase", "blocks"}) {
-        EXPECT_EQ(Outcome(Message(sample.type, sample.payload.With(field, item))), reject) << sample.type << " " << field;
+      for (const std::string field :
+           {"seq", "did", "repo", "rev", "ops", "commit", "name", "time", "since", "status", "active",
+            "handle", "message", "prevData", "rebase", "blocks"}) {
+        EXPECT_EQ(Outcome(Message(sample.type, sample.payload.With(field, item))), reject)
+            << sample.type << " " << field;
       }
-      EXPECT_EQ(Outcome(Message(sample.type, Map{{"a", Null()}, {"seq", Null()}, {"zzzzzzzzzz", item}})), reject);
+      EXPECT_EQ(Outcome(Message(sample.type, Map{{"a", Null()}, {"seq", Null()}, {"zzzzzzzzzz", item}})),
+                reject);
     }
     EXPECT_EQ(Outcome(Message("#handle", Map{{"z", item}})), reject);
     EXPECT_EQ(Outcome(Message("#commit", CommitPayload({CreateOp().With("zz", item).Encode()}))), reject);
     EXPECT_EQ(Outcome(Message("#commit", CommitPayload({CreateOp().With("action", item).Encode()}))), reject);
   }
   // A field that needs no look and comes twice.
-  EXPECT_EQ(Outcome(Header("#info") + Hex("a2" "646e616d65" "6161" "646e616d65" "6161")), "cbor_map_key_duplicate");
+  EXPECT_EQ(Outcome(Header("#info") + Hex("a2"
+                                          "646e616d65"
+                                          "6161"
+                                          "646e616d65"
+                                          "6161")),
+            "cbor_map_key_duplicate");
 }
 
 TEST(Frame, ARefusedMessageKeepsSeqAndAccount) {
   Frame frame;
-  for (const Map& payload : {CommitPayload().Without("rev"), CommitPayload().With("ops", Int(1)),
-                             CommitPayload().With("blocks", ByteString(std::string(kMaxBlocksBytes + 1, 'x')))}) {
+  for (const Map& payload :
+       {CommitPayload().Without("rev"), CommitPayload().With("ops", Int(1)),
+        CommitPayload().With("blocks", ByteString(std::string(kMaxBlocksBytes + 1, 'x')))}) {
     const std::string message = Message("#commit", payload);
     ASSERT_EQ(Outcome(message, &frame), "rejected");
     EXPECT_EQ(frame.type, "#commit");

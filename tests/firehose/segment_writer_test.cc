@@ -431,20 +431,22 @@ TEST(SegmentWriter, ADiskThatTakesHalfAChunkIsTriedAgain) {
 TEST(Manifest, BadOnesAreRefused) {
   TempFolder folder;
   EXPECT_TRUE(absl::IsNotFound(ReadManifest(folder.path()).status()));
-  for (const std::string text :
-       {"", "{", "[]", "{}", R"({"version":1})", R"({"version":"1","host":"h","segments":[]})",
-        R"({"version":1,"host":"h","segments":{}})", R"({"version":1,"host":"h","segments":[{}]})",
-        R"({"version":1,"host":"h","segments":[{"number":1,"file":"../x","frames":1,"bytes":1,"stored_bytes":1,)"
-        R"("cursor_before":null,"first_seq":1,"last_seq":1,"first_arrival_us":0,"last_arrival_us":0}]})",
-        R"({"version":1,"host":"h","segments":[{"number":1,"file":"000001.frames.zst","frames":-1,"bytes":1,)"
-        R"("stored_bytes":1,"cursor_before":null,"first_seq":1,"last_seq":1,"first_arrival_us":0,"last_arrival_us":0}]})"}) {
+  for (
+      const std::string text :
+      {"", "{", "[]", "{}", R"({"version":1})", R"({"version":"1","host":"h","segments":[]})",
+       R"({"version":1,"host":"h","segments":{}})", R"({"version":1,"host":"h","segments":[{}]})",
+       R"({"version":1,"host":"h","segments":[{"number":1,"file":"../x","frames":1,"bytes":1,"stored_bytes":1,)"
+       R"("cursor_before":null,"first_seq":1,"last_seq":1,"first_arrival_us":0,"last_arrival_us":0}]})",
+       R"({"version":1,"host":"h","segments":[{"number":1,"file":"000001.frames.zst","frames":-1,"bytes":1,)"
+       R"("stored_bytes":1,"cursor_before":null,"first_seq":1,"last_seq":1,"first_arrival_us":0,"last_arrival_us":0}]})"}) {
     WriteFile(folder / "manifest.json", text);
     EXPECT_TRUE(absl::IsDataLoss(ReadManifest(folder.path()).status())) << text;
   }
-  WriteFile(folder / "manifest.json",
-            R"({"version":1,"host":"h","unknown":[1.5],"segments":[{"number":1,"file":"000001.frames.zst","frames":2,)"
-            R"("bytes":3,"stored_bytes":4,"cursor_before":null,"first_seq":1,"last_seq":1,"first_arrival_us":0,)"
-            R"("last_arrival_us":0}]})");
+  WriteFile(
+      folder / "manifest.json",
+      R"({"version":1,"host":"h","unknown":[1.5],"segments":[{"number":1,"file":"000001.frames.zst","frames":2,)"
+      R"("bytes":3,"stored_bytes":4,"cursor_before":null,"first_seq":1,"last_seq":1,"first_arrival_us":0,)"
+      R"("last_arrival_us":0}]})");
   const auto manifest = ReadManifest(folder.path());
   ASSERT_TRUE(manifest.ok()) << manifest.status();
   EXPECT_EQ(manifest->segments[0].stored_bytes, 4u);

@@ -135,7 +135,8 @@ TEST(Watermark, SettlesFromManyThreads) {
   Watermark mark(std::nullopt);
   constexpr int kThreads = 4, kEach = 2000;
   std::vector<std::vector<Watermark::Ticket>> tickets(kThreads);
-  for (int i = 0; i < kThreads * kEach; ++i) tickets[static_cast<size_t>(i % kThreads)].push_back(mark.Enter(i + 1));
+  for (int i = 0; i < kThreads * kEach; ++i)
+    tickets[static_cast<size_t>(i % kThreads)].push_back(mark.Enter(i + 1));
   std::vector<std::thread> threads;
   for (auto& mine : tickets) {
     threads.emplace_back([&mark, &mine] {

@@ -1,5 +1,6 @@
-// Frames, and the blocks of those that decode. Besides finding crashes it holds the decoder, which knows the fields, against
-// the generic reader, which does not: both must agree on what is strict, and nothing of a frame may show in the next one.
+// Frames, and the blocks of those that decode. Besides finding crashes it holds the decoder, which knows the
+// fields, against the generic reader, which does not: both must agree on what is strict, and nothing of a
+// frame may show in the next one.
 //
 // The seeds named synthetic-… are made-up messages with whole CARs in them; the others come from
 // tests/firehose/frame_seeds_test.cc.
@@ -32,8 +33,8 @@ void RequireInside(Bytes view, Bytes message) {
 }
 void RequireInside(std::string_view view, Bytes message) { RequireInside(penstock::AsBytes(view), message); }
 
-// One strict item, then another, and nothing more. Nullopt if the generic reader cannot say: it counts the depth from the
-// payload itself, the decoder from the payload's fields.
+// One strict item, then another, and nothing more. Nullopt if the generic reader cannot say: it counts the
+// depth from the payload itself, the decoder from the payload's fields.
 std::optional<bool> IsTwoItems(Bytes message) {
   penstock::cbor::Reader reader(message);
   const bool both = reader.Skip() && reader.Skip();

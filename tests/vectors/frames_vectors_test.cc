@@ -1,12 +1,11 @@
-// Frames of others: a production relay's, a real PDS's with the reference implementation's reading of them, and made-up
-// hostile ones.
+// Frames of others: a production relay's, a real PDS's with the reference implementation's reading of them,
+// and made-up hostile ones.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/json.hpp>
-
 #include <algorithm>
+#include <boost/json.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -152,7 +151,8 @@ TEST_F(FramesVectors, JetstreamCorpus) {
   size_t frames = 0, commits = 0, ops = 0;
   for (size_t at = 0; at < file.size();) {
     ASSERT_LE(at + 4, file.size());
-    const size_t size = file[at] | file[at + 1] << 8 | file[at + 2] << 16 | static_cast<size_t>(file[at + 3]) << 24;
+    const size_t size =
+        file[at] | file[at + 1] << 8 | file[at + 2] << 16 | static_cast<size_t>(file[at + 3]) << 24;
     ASSERT_LE(size, file.size() - at - 4);
     const Bytes message = Bytes(file).subspan(at + 4, size);
     at += 4 + size;
@@ -178,7 +178,8 @@ TEST_F(FramesVectors, JetstreamCorpus) {
   }
   EXPECT_EQ(frames, expected.size());
   EXPECT_EQ(frames, 100u);
-  std::printf("jetstream-corpus: %zu frames decoded and written again, %zu commits checked, %zu ops\n", frames, commits, ops);
+  std::printf("jetstream-corpus: %zu frames decoded and written again, %zu commits checked, %zu ops\n",
+              frames, commits, ops);
 }
 
 TEST_F(FramesVectors, HydrantAccountWithoutTimezone) {
@@ -193,20 +194,26 @@ TEST_F(FramesVectors, HydrantAccountWithoutTimezone) {
   std::printf("hydrant: 1 frame\n");
 }
 
-// What a case must come to at the frame layer and at verification level `cid`. Cases that need more are named with what
-// they need; they belong to the work that brings it, and must come through here.
+// What a case must come to at the frame layer and at verification level `cid`. Cases that need more are named
+// with what they need; they belong to the work that brings it, and must come through here.
 const std::map<std::string, std::string> kNeedsMore = {
-    {"sig-high-s-p256", "signature"}, {"sig-der", "signature"},      {"sig-wrong-key", "signature"},
-    {"sig-wrong-curve", "signature"}, {"sync-bad-sig", "signature"}, {"op-omitted", "inversion"},
-    {"op-extra", "inversion"},        {"prevdata-wrong", "inversion"}, {"update-wrong-prev", "inversion"},
+    {"sig-high-s-p256", "signature"},   {"sig-der", "signature"},        {"sig-wrong-key", "signature"},
+    {"sig-wrong-curve", "signature"},   {"sync-bad-sig", "signature"},   {"op-omitted", "inversion"},
+    {"op-extra", "inversion"},          {"prevdata-wrong", "inversion"}, {"update-wrong-prev", "inversion"},
     {"sync-rev-mismatch", "signature"},
 };
 
 // What a case may be when it is not refused.
 const std::map<std::string, std::vector<std::string>> kOutcomes = {
-    {"accept", {"commit"}},          {"accept-or-desync", {"commit"}},     {"desync", {"commit", "sync"}},
-    {"reject", {"commit", "sync"}},  {"ignore-event", {"commit", "sync"}}, {"event", {"identity", "account"}},
-    {"info", {"info"}},              {"ignore-frame", {"ignored"}},        {"error-frame", {"error"}},
+    {"accept", {"commit"}},
+    {"accept-or-desync", {"commit"}},
+    {"desync", {"commit", "sync"}},
+    {"reject", {"commit", "sync"}},
+    {"ignore-event", {"commit", "sync"}},
+    {"event", {"identity", "account"}},
+    {"info", {"info"}},
+    {"ignore-frame", {"ignored"}},
+    {"error-frame", {"error"}},
 };
 
 // The reason of each refusal that is made here.
@@ -396,8 +403,8 @@ TEST_F(FramesCaptures, EveryFrameSaysWhatTheReferenceReads) {
       for (const auto& [action, count] : info.at("ops").as_object()) {
         EXPECT_EQ(actions[std::string(action)], count.as_int64()) << action;
       }
-      std::printf("%s: %zu frames equal the reference's reading, %lld commits checked\n", path.filename().c_str(),
-                  expected.size(), static_cast<long long>(types["#commit"]));
+      std::printf("%s: %zu frames equal the reference's reading, %lld commits checked\n",
+                  path.filename().c_str(), expected.size(), static_cast<long long>(types["#commit"]));
     }
   }
 }
@@ -429,7 +436,8 @@ TEST_F(FramesCaptures, OutdatedAndFutureCursor) {
         EXPECT_EQ(frame.message, Str(odd.at("message")));
       }
       EXPECT_FALSE((*reader)->Next(&buffer).value());
-      std::printf("%s: 1 frame, %.*s\n", path.filename().c_str(), static_cast<int>(frame.name.size()), frame.name.data());
+      std::printf("%s: 1 frame, %.*s\n", path.filename().c_str(), static_cast<int>(frame.name.size()),
+                  frame.name.data());
     }
   }
 }
