@@ -6,7 +6,8 @@
 namespace penstock::indexer {
 namespace {
 
-// The order that the guard keeps: class first, then rev (docs/architecture.md 4). Ties go to whoever was first.
+// The order that the guard keeps: class first, then rev (docs/architecture.md 4). Ties go to whoever was
+// first.
 bool Supersedes(const ChangeSet& a, const ChangeSet& b) {
   const bool strong_a = IsStrong(a.verification), strong_b = IsStrong(b.verification);
   if (strong_a != strong_b) return strong_a;
@@ -67,7 +68,8 @@ void BatchPlan::AddRecords(const ChangeSet& change) {
   if (change.records.empty()) return;
   if (did_set_.insert(change.did).second) dids_.push_back(change.did);
   for (const RecordRow& row : change.records) {
-    const auto [at, added] = record_index_.try_emplace(RecordKey{change.did, row.collection, row.rkey}, records_.size());
+    const auto [at, added] =
+        record_index_.try_emplace(RecordKey{change.did, row.collection, row.rkey}, records_.size());
     if (added) {
       records_.push_back({&change, &row});
       continue;
@@ -80,7 +82,8 @@ void BatchPlan::AddRecords(const ChangeSet& change) {
 
 void BatchPlan::AddRest(const ChangeSet& change) {
   for (const DeadLetterRow& row : change.dead_letters) {
-    if (letter_keys_.insert({change.source, change.seq, row.op}).second) dead_letters_.push_back({&change, row});
+    if (letter_keys_.insert({change.source, change.seq, row.op}).second)
+      dead_letters_.push_back({&change, row});
   }
   if (!change.gaps.empty() || !change.quarantine.empty()) others_.push_back({&change, nullptr});
   if (!change.account.has_value()) return;
@@ -137,7 +140,8 @@ absl::Status BatchApplier::Apply(const Batch& batch, int64_t now_us, ApplyResult
   if (!isolate) {
     for (std::string_view did : unknown_) known_repos_.Add(did);
   }
-  if (counters_ != nullptr && result_.rows_refused > 0) counters_->Count(Reject::kStoreRefused, result_.rows_refused);
+  if (counters_ != nullptr && result_.rows_refused > 0)
+    counters_->Count(Reject::kStoreRefused, result_.rows_refused);
   *result = result_;
   return absl::OkStatus();
 }
@@ -164,7 +168,8 @@ absl::Status BatchApplier::WriteRest() {
     RETURN_IF_ERROR(tables_->WriteDeadLetters(plan_.dead_letters(), /*replace=*/false, now_us_));
   }
   for (const PlannedRecord& other : plan_.others()) {
-    for (const GapRow& gap : other.change->gaps) RETURN_IF_ERROR(tables_->WriteGap(*other.change, gap, now_us_));
+    for (const GapRow& gap : other.change->gaps)
+      RETURN_IF_ERROR(tables_->WriteGap(*other.change, gap, now_us_));
     for (const QuarantineRow& row : other.change->quarantine) {
       RETURN_IF_ERROR(tables_->WriteQuarantine(*other.change, row, now_us_));
     }
@@ -219,11 +224,13 @@ absl::Status BatchApplier::WriteRowByRow(const ChangeSet& change) {
   if (status.ok()) return tables_->ReleaseSavepoint();
   if (!IsRefused(status)) return status;
   RETURN_IF_ERROR(tables_->RollbackToSavepoint());
-  // What is left is an account's status or our own notes. The notes are the last line of defence, so a database that does not
-  // take them stops us; the status becomes a dead letter.
-  for (const DeadLetterRow& row : change.dead_letters) RETURN_IF_ERROR(WriteDeadLetter({&change, row}, /*replace=*/false));
+  // What is left is an account's status or our own notes. The notes are the last line of defence, so a
+  // database that does not take them stops us; the status becomes a dead letter.
+  for (const DeadLetterRow& row : change.dead_letters)
+    RETURN_IF_ERROR(WriteDeadLetter({&change, row}, /*replace=*/false));
   for (const GapRow& gap : change.gaps) RETURN_IF_ERROR(tables_->WriteGap(change, gap, now_us_));
-  for (const QuarantineRow& row : change.quarantine) RETURN_IF_ERROR(tables_->WriteQuarantine(change, row, now_us_));
+  for (const QuarantineRow& row : change.quarantine)
+    RETURN_IF_ERROR(tables_->WriteQuarantine(change, row, now_us_));
   return change.account.has_value() ? Refuse(change, nullptr, status) : absl::OkStatus();
 }
 

@@ -1,11 +1,11 @@
 #pragma once
 
-// How a batch becomes rows, the same for both stores: what is merged, what is written in which order, and how a row that
-// the database refuses is isolated. What differs between databases stands behind BatchTables.
+// How a batch becomes rows, the same for both stores: what is merged, what is written in which order, and how
+// a row that the database refuses is isolated. What differs between databases stands behind BatchTables.
 //
-// Everything here acts as if the change sets had been applied one after the other, so the final rows do not depend on where
-// a batch happened to end. (One exception, by choice: a row that is superseded within its own batch is never shown to the
-// database, so it cannot be refused either.)
+// Everything here acts as if the change sets had been applied one after the other, so the final rows do not
+// depend on where a batch happened to end. (One exception, by choice: a row that is superseded within its own
+// batch is never shown to the database, so it cannot be refused either.)
 
 #include <cstdint>
 #include <limits>
@@ -56,13 +56,15 @@ struct AccountSource {
   bool changed = false;
 };
 
-// What ApplyBatch needs of a database; called within Begin … Commit. A write that the database refuses because of the row's
-// own content fails with Reject::kStoreRefused and the database's words; what it wrote is undone by the savepoint around it.
+// What ApplyBatch needs of a database; called within Begin … Commit. A write that the database refuses
+// because of the row's own content fails with Reject::kStoreRefused and the database's words; what it wrote
+// is undone by the savepoint around it.
 class BatchTables {
  public:
   virtual ~BatchTables() = default;
 
-  // Opens the transaction and makes sure that the lease is still ours. Errors: kUnavailable, kFailedPrecondition.
+  // Opens the transaction and makes sure that the lease is still ours. Errors: kUnavailable,
+  // kFailedPrecondition.
   virtual absl::Status Begin(int64_t now_us) = 0;
   virtual absl::Status Commit() = 0;
   virtual void Rollback() = 0;
@@ -73,14 +75,15 @@ class BatchTables {
   virtual absl::Status RollbackToSavepoint() = 0;  // and releases it
 
   // Rows with distinct keys, through the guard; references of those that got through. Adds to `*written`.
-  virtual absl::Status UpsertRecords(std::span<const PlannedRecord> rows, int64_t now_us, size_t* written) = 0;
+  virtual absl::Status UpsertRecords(std::span<const PlannedRecord> rows, int64_t now_us,
+                                     size_t* written) = 0;
   // Makes the rows of `repo` that are missing.
   virtual absl::Status EnsureRepos(std::span<const std::string_view> dids, int64_t now_us) = 0;
   // Fills in `known` and `account_seq`.
   virtual absl::Status LoadAccounts(std::span<AccountState> accounts, std::span<AccountSource> sources) = 0;
   // Writes those that changed.
-  virtual absl::Status StoreAccounts(std::span<const AccountState> accounts, std::span<const AccountSource> sources,
-                                     int64_t now_us) = 0;
+  virtual absl::Status StoreAccounts(std::span<const AccountState> accounts,
+                                     std::span<const AccountSource> sources, int64_t now_us) = 0;
   // Distinct keys. One that is there already only gets a new last_at, or with `replace` also a new cause.
   virtual absl::Status WriteDeadLetters(std::span<const PlannedDeadLetter> letters, bool replace,
                                         int64_t now_us) = 0;
@@ -96,11 +99,15 @@ class BatchPlan {
   // Of one change set alone, without its records.
   void BuildWithoutRecords(const ChangeSet& change);
 
-  std::span<const PlannedRecord> records() const { return records_; }  // one per key, the one that the guard prefers
+  std::span<const PlannedRecord> records() const {
+    return records_;
+  }  // one per key, the one that the guard prefers
   size_t merged() const { return merged_; }
   std::span<const std::string_view> dids() const { return dids_; }  // of the records, each once
   std::span<const PlannedDeadLetter> dead_letters() const { return dead_letters_; }
-  std::span<const PlannedRecord> others() const { return others_; }  // change sets with gaps or quarantine; row is null
+  std::span<const PlannedRecord> others() const {
+    return others_;
+  }  // change sets with gaps or quarantine; row is null
 
   // #account events in two steps: what has to be known of their accounts, …
   std::span<AccountState> accounts() { return accounts_; }
@@ -157,8 +164,8 @@ class BatchPlan {
   absl::flat_hash_map<SourceKey, size_t, SourceKeyHash> source_index_;
 };
 
-// Remembers accounts that are known to have a row in `repo`, so that a busy account does not cost a look-up per batch.
-// Bounded: when full it starts afresh.
+// Remembers accounts that are known to have a row in `repo`, so that a busy account does not cost a look-up
+// per batch. Bounded: when full it starts afresh.
 class KnownRepos {
  public:
   static constexpr size_t kMaxAccounts = 16 * 1024;  // about 1.5 MB

@@ -12,39 +12,46 @@ using enum ColumnType;
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
 
 constexpr Column kRecord[] = {
-    {"did", kKey},         {"collection", kKey},   {"rkey", kKey},       {"cid", kText},       {"rev", kKey},
-    {"commit_cid", kText}, {"seq", kInt64},        {"source", kText},    {"op", kText},        {"deleted", kBool},
-    {"verification", kText}, {"validation", kText}, {"value", kJson},    {"value_lossy", kBool}, {"cbor", kBytes},
-    {"created_at", kText}, {"created_us", kInt64}, {"indexed_at", kInt64},
+    {"did", kKey},          {"collection", kKey},   {"rkey", kKey},          {"cid", kText},
+    {"rev", kKey},          {"commit_cid", kText},  {"seq", kInt64},         {"source", kText},
+    {"op", kText},          {"deleted", kBool},     {"verification", kText}, {"validation", kText},
+    {"value", kJson},       {"value_lossy", kBool}, {"cbor", kBytes},        {"created_at", kText},
+    {"created_us", kInt64}, {"indexed_at", kInt64},
 };
-// A row of a weaker class never replaces one of a stronger, a stronger always replaces a weaker, and within a class only a
-// greater rev does. An equal one changes nothing, so that a replay leaves no trace, not even in indexed_at.
+// A row of a weaker class never replaces one of a stronger, a stronger always replaces a weaker, and within a
+// class only a greater rev does. An equal one changes nothing, so that a replay leaves no trace, not even in
+// indexed_at.
 constexpr std::string_view kRecordConflict =
     "ON CONFLICT (did, collection, rkey) DO UPDATE SET "
     "cid = excluded.cid, rev = excluded.rev, commit_cid = excluded.commit_cid, seq = excluded.seq, "
-    "source = excluded.source, op = excluded.op, deleted = excluded.deleted, verification = excluded.verification, "
-    "validation = excluded.validation, value = excluded.value, value_lossy = excluded.value_lossy, cbor = excluded.cbor, "
+    "source = excluded.source, op = excluded.op, deleted = excluded.deleted, "
+    "verification = excluded.verification, validation = excluded.validation, "
+    "value = excluded.value, value_lossy = excluded.value_lossy, cbor = excluded.cbor, "
     "created_at = excluded.created_at, created_us = excluded.created_us, indexed_at = excluded.indexed_at "
     "WHERE (excluded.verification NOT IN ('cid', 'signature'), excluded.rev) > "
     "(record.verification NOT IN ('cid', 'signature'), record.rev)";
 
 constexpr Column kRecordRef[] = {
-    {"did", kKey},         {"collection", kKey},   {"rkey", kKey},       {"ordinal", kInt64},          {"path", kText},
-    {"target_uri", kText}, {"target_cid", kText},  {"target_did", kText}, {"target_collection", kText}, {"target_hash", kInt64},
+    {"did", kKey},           {"collection", kKey},  {"rkey", kKey},
+    {"ordinal", kInt64},     {"path", kText},       {"target_uri", kText},
+    {"target_cid", kText},   {"target_did", kText}, {"target_collection", kText},
+    {"target_hash", kInt64},
 };
 constexpr Column kRepo[] = {{"did", kKey}, {"active", kBool}, {"updated_at", kInt64}};
-constexpr Column kRepoStatus[] = {{"did", kKey}, {"active", kBool}, {"status", kText}, {"updated_at", kInt64}};
+constexpr Column kRepoStatus[] = {
+    {"did", kKey}, {"active", kBool}, {"status", kText}, {"updated_at", kInt64}};
 constexpr Column kRepoSource[] = {{"did", kKey}, {"source", kKey}, {"account_seq", kInt64}};
 constexpr Column kDeadLetter[] = {
-    {"source", kKey}, {"seq", kInt64},  {"op", kInt64},    {"did", kKey},        {"collection", kKey}, {"rkey", kKey},
-    {"reject", kText}, {"detail", kText}, {"frame", kBytes}, {"attempts", kInt64}, {"first_at", kInt64}, {"last_at", kInt64},
+    {"source", kKey},     {"seq", kInt64},      {"op", kInt64},       {"did", kKey},
+    {"collection", kKey}, {"rkey", kKey},       {"reject", kText},    {"detail", kText},
+    {"frame", kBytes},    {"attempts", kInt64}, {"first_at", kInt64}, {"last_at", kInt64},
 };
 constexpr Column kGap[] = {
-    {"source", kKey},    {"shard", kKey},   {"opened_seq", kInt64}, {"reason", kKey},
-    {"from_seq", kInt64}, {"to_seq", kInt64}, {"detail", kText},     {"opened_at", kInt64},
+    {"source", kKey},     {"shard", kKey},    {"opened_seq", kInt64}, {"reason", kKey},
+    {"from_seq", kInt64}, {"to_seq", kInt64}, {"detail", kText},      {"opened_at", kInt64},
 };
 constexpr Column kQuarantine[] = {
-    {"source", kKey},  {"position", kInt64}, {"frame_sha256", kKey},    {"reject", kText},
+    {"source", kKey},  {"position", kInt64}, {"frame_sha256", kKey},     {"reject", kText},
     {"detail", kText}, {"frame", kBytes},    {"quarantined_at", kInt64},
 };
 constexpr Column kCursor[] = {
@@ -54,21 +61,23 @@ constexpr Column kCursor[] = {
 constexpr Insert kRecordInsert = {"record", kRecord, kRecordConflict};
 constexpr Insert kRecordRefInsert = {"record_ref", kRecordRef, ""};
 constexpr Insert kRepoInsert = {"repo", kRepo, "ON CONFLICT (did) DO NOTHING"};
-constexpr Insert kRepoStatusInsert = {
-    "repo", kRepoStatus,
-    "ON CONFLICT (did) DO UPDATE SET active = excluded.active, status = excluded.status, updated_at = excluded.updated_at"};
-constexpr Insert kRepoSourceInsert = {"repo_source", kRepoSource,
-                                      "ON CONFLICT (did, source) DO UPDATE SET account_seq = excluded.account_seq"};
-constexpr Insert kDeadLetterInsert = {"dead_letter", kDeadLetter,
-                                      "ON CONFLICT (source, seq, op) DO UPDATE SET last_at = excluded.last_at"};
+constexpr Insert kRepoStatusInsert = {"repo", kRepoStatus,
+                                      "ON CONFLICT (did) DO UPDATE SET active = excluded.active, "
+                                      "status = excluded.status, updated_at = excluded.updated_at"};
+constexpr Insert kRepoSourceInsert = {
+    "repo_source", kRepoSource, "ON CONFLICT (did, source) DO UPDATE SET account_seq = excluded.account_seq"};
+constexpr Insert kDeadLetterInsert = {
+    "dead_letter", kDeadLetter, "ON CONFLICT (source, seq, op) DO UPDATE SET last_at = excluded.last_at"};
 constexpr Insert kRefusedInsert = {"dead_letter", kDeadLetter,
                                    "ON CONFLICT (source, seq, op) DO UPDATE SET reject = excluded.reject, "
                                    "detail = excluded.detail, last_at = excluded.last_at"};
 // The same gap seen again may reach further; then it is open again, however it was closed before.
-constexpr Insert kGapInsert = {"gap", kGap,
-                               "ON CONFLICT (source, shard, opened_seq, reason) DO UPDATE SET to_seq = excluded.to_seq, "
-                               "detail = excluded.detail, closed_at = NULL WHERE excluded.to_seq > gap.to_seq"};
-constexpr Insert kQuarantineInsert = {"quarantine", kQuarantine, "ON CONFLICT (source, position, frame_sha256) DO NOTHING"};
+constexpr Insert kGapInsert = {
+    "gap", kGap,
+    "ON CONFLICT (source, shard, opened_seq, reason) DO UPDATE SET to_seq = excluded.to_seq, "
+    "detail = excluded.detail, closed_at = NULL WHERE excluded.to_seq > gap.to_seq"};
+constexpr Insert kQuarantineInsert = {"quarantine", kQuarantine,
+                                      "ON CONFLICT (source, position, frame_sha256) DO NOTHING"};
 constexpr Insert kCursorInsert = {"stream_cursor", kCursor,
                                   "ON CONFLICT (source, shard) DO UPDATE SET position = excluded.position, "
                                   "epoch = excluded.epoch, updated_at = excluded.updated_at "
@@ -88,13 +97,16 @@ const Insert& QuarantineInsert() { return kQuarantineInsert; }
 const Insert& CursorInsert() { return kCursorInsert; }
 
 std::string_view CleanText(std::string_view text, Arena* scratch) {
-  if (text.empty() || (std::memchr(text.data(), 0, text.size()) == nullptr && cbor::IsValidUtf8(AsBytes(text)))) return text;
+  if (text.empty() ||
+      (std::memchr(text.data(), 0, text.size()) == nullptr && cbor::IsValidUtf8(AsBytes(text))))
+    return text;
   char* out = scratch->Allocate(text.size() * kReplacement.size());
   size_t size = 0;
   for (size_t at = 0; at < text.size();) {
     // The one character that begins here, if it is one: the shortest piece that is valid.
     size_t length = text[at] == '\0' ? 5 : 1;
-    while (length <= 4 && (at + length > text.size() || !cbor::IsValidUtf8(AsBytes(text.substr(at, length))))) ++length;
+    while (length <= 4 && (at + length > text.size() || !cbor::IsValidUtf8(AsBytes(text.substr(at, length)))))
+      ++length;
     const std::string_view piece = length <= 4 ? text.substr(at, length) : kReplacement;
     std::memcpy(out + size, piece.data(), piece.size());
     size += piece.size();

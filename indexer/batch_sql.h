@@ -1,8 +1,8 @@
 #pragma once
 
-// The writes of a batch: the columns of each table in the order in which values are given, and the guards. Both stores
-// render their statements from the same Insert and take their values from the same Give… function, so that a column
-// cannot mean two things.
+// The writes of a batch: the columns of each table in the order in which values are given, and the guards.
+// Both stores render their statements from the same Insert and take their values from the same Give…
+// function, so that a column cannot mean two things.
 
 #include "base/arena.h"
 #include "indexer/batch.h"
@@ -10,23 +10,23 @@
 
 namespace penstock::indexer {
 
-const Insert& RecordInsert();       // through the guard (class, rev)
-const Insert& RecordRefInsert();    // after the record's former references are gone
-const Insert& RepoInsert();         // an account's first record
-const Insert& RepoStatusInsert();   // #account
-const Insert& RepoSourceInsert();   // the seq of that #account
-const Insert& DeadLetterInsert();   // again: only last_at
-const Insert& RefusedInsert();      // again: also the cause
-const Insert& GapInsert();          // again: only widens
-const Insert& QuarantineInsert();   // again: nothing
-const Insert& CursorInsert();       // only forwards
+const Insert& RecordInsert();      // through the guard (class, rev)
+const Insert& RecordRefInsert();   // after the record's former references are gone
+const Insert& RepoInsert();        // an account's first record
+const Insert& RepoStatusInsert();  // #account
+const Insert& RepoSourceInsert();  // the seq of that #account
+const Insert& DeadLetterInsert();  // again: only last_at
+const Insert& RefusedInsert();     // again: also the cause
+const Insert& GapInsert();         // again: only widens
+const Insert& QuarantineInsert();  // again: nothing
+const Insert& CursorInsert();      // only forwards
 
-// Text of a peer, or words that quote one, as both databases take it: U+0000, and what is not UTF-8, as U+FFFD. Views `text`
-// itself unless something had to be replaced; then `scratch`.
+// Text of a peer, or words that quote one, as both databases take it: U+0000, and what is not UTF-8, as
+// U+FFFD. Views `text` itself unless something had to be replaced; then `scratch`.
 std::string_view CleanText(std::string_view text, Arena* scratch);
 
-// A Row takes one row's values in column order: Text, TextOrNull, Int, IntOrNull, Bool, BytesOrNull, JsonOrNull, Null.
-// "…OrNull": NULL if empty. What it is given lives until the row is written.
+// A Row takes one row's values in column order: Text, TextOrNull, Int, IntOrNull, Bool, BytesOrNull,
+// JsonOrNull, Null. "…OrNull": NULL if empty. What it is given lives until the row is written.
 
 template <typename Row>
 void GiveRecord(const PlannedRecord& planned, int64_t now_us, Arena* scratch, Row* out) {
@@ -107,7 +107,8 @@ void GiveDeadLetter(const PlannedDeadLetter& letter, int64_t now_us, Arena* scra
 }
 
 template <typename Row>
-void GiveGap(const ChangeSet& change, const GapRow& gap, std::string_view shard, int64_t now_us, Arena* scratch, Row* out) {
+void GiveGap(const ChangeSet& change, const GapRow& gap, std::string_view shard, int64_t now_us,
+             Arena* scratch, Row* out) {
   out->Text(change.source);
   out->Text(shard);
   out->Int(gap.from ? *gap.from : gap.to.value_or(0));
@@ -119,7 +120,8 @@ void GiveGap(const ChangeSet& change, const GapRow& gap, std::string_view shard,
 }
 
 template <typename Row>
-void GiveQuarantine(const ChangeSet& change, const QuarantineRow& row, int64_t now_us, Arena* scratch, Row* out) {
+void GiveQuarantine(const ChangeSet& change, const QuarantineRow& row, int64_t now_us, Arena* scratch,
+                    Row* out) {
   out->Text(change.source);
   out->Int(row.position);
   out->Text(row.frame_sha256);

@@ -29,7 +29,8 @@ absl::Status LeaseHeldError(std::string_view shard, std::string_view owner, int6
     message.append("it has not said who it is");
   } else {
     message.append(owner).append(", since ");
-    message.append(absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixMicros(taken_at_us), absl::UTCTimeZone()));
+    message.append(
+        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixMicros(taken_at_us), absl::UTCTimeZone()));
   }
   return FailedPreconditionError(message);
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// What both stores say and do about the writer's lease. Its liveness is the operating system's business (a flock, a session's
-// advisory lock: gone with the process), its order the epoch's (a row, checked in every transaction).
+// What both stores say and do about the writer's lease. Its liveness is the operating system's business (a
+// flock, a session's advisory lock: gone with the process), its order the epoch's (a row, checked in every
+// transaction).
 
 #include <cstdint>
 #include <functional>

@@ -38,29 +38,18 @@ constexpr Index kRecordIndexes[] = {
 };
 
 constexpr Column kRecordRef[] = {
-    {"did", kKey, kNotNull},
-    {"collection", kKey, kNotNull},
-    {"rkey", kKey, kNotNull},
-    {"ordinal", kInt64, kNotNull},
-    {"path", kText, kNotNull},
-    {"target_uri", kText, kNotNull},
-    {"target_cid", kText},
-    {"target_did", kText},
-    {"target_collection", kText},
-    {"target_hash", kInt64, kNotNull},
+    {"did", kKey, kNotNull},      {"collection", kKey, kNotNull},
+    {"rkey", kKey, kNotNull},     {"ordinal", kInt64, kNotNull},
+    {"path", kText, kNotNull},    {"target_uri", kText, kNotNull},
+    {"target_cid", kText},        {"target_did", kText},
+    {"target_collection", kText}, {"target_hash", kInt64, kNotNull},
 };
 constexpr Index kRecordRefIndexes[] = {{"record_ref_target_hash", "target_hash"}};
 
 constexpr Column kRepo[] = {
-    {"did", kKey, kNotNull},
-    {"rev", kKey},
-    {"data", kText},
-    {"commit_cid", kText},
-    {"sync_state", kText},
-    {"active", kBool, kNotNull},
-    {"status", kText},
-    {"baseline_rev", kKey},
-    {"updated_at", kInt64, kNotNull},
+    {"did", kKey, kNotNull}, {"rev", kKey},          {"data", kText},
+    {"commit_cid", kText},   {"sync_state", kText},  {"active", kBool, kNotNull},
+    {"status", kText},       {"baseline_rev", kKey}, {"updated_at", kInt64, kNotNull},
 };
 
 constexpr Column kRepoSource[] = {
@@ -70,11 +59,8 @@ constexpr Column kRepoSource[] = {
 };
 
 constexpr Column kStreamCursor[] = {
-    {"source", kKey, kNotNull},
-    {"shard", kKey, kNotNull},
-    {"position", kInt64, kNotNull},
-    {"epoch", kInt64, kNotNull},
-    {"updated_at", kInt64, kNotNull},
+    {"source", kKey, kNotNull},  {"shard", kKey, kNotNull},        {"position", kInt64, kNotNull},
+    {"epoch", kInt64, kNotNull}, {"updated_at", kInt64, kNotNull},
 };
 
 constexpr Column kGap[] = {
@@ -117,11 +103,8 @@ constexpr Column kDeadLetter[] = {
 constexpr Index kDeadLetterIndexes[] = {{"dead_letter_reject_last_at", "reject, last_at"}};
 
 constexpr Column kLease[] = {
-    {"shard", kKey, kNotNull},
-    {"epoch", kInt64, kNotNull},
-    {"owner", kText, kNotNull},
-    {"taken_at", kInt64, kNotNull},
-    {"renewed_at", kInt64, kNotNull},
+    {"shard", kKey, kNotNull},      {"epoch", kInt64, kNotNull},      {"owner", kText, kNotNull},
+    {"taken_at", kInt64, kNotNull}, {"renewed_at", kInt64, kNotNull},
 };
 
 constexpr Table kBaseTables[] = {
@@ -136,7 +119,8 @@ constexpr Table kBaseTables[] = {
     {"lease", kLease, "shard", {}},
 };
 
-// What readers use. The columns are named, because `SELECT *` would freeze whatever the table has on that day.
+// What readers use. The columns are named, because `SELECT *` would freeze whatever the table has on that
+// day.
 constexpr std::string_view kBaseStatements[] = {
     "CREATE VIEW visible_record AS "
     "SELECT r.did, r.collection, r.rkey, r.cid, r.rev, r.commit_cid, r.seq, r.source, r.op, r.verification, "
@@ -204,8 +188,8 @@ std::string CreateTableSql(const Table& table, Dialect dialect, std::string_view
     sql.append(", ");
   }
   sql.append("PRIMARY KEY (").append(table.primary_key).append("))");
-  // STRICT makes SQLite refuse a value of the wrong type, as PostgreSQL does. Rowid tables on purpose: WITHOUT ROWID is two
-  // to three times slower with rows of this size.
+  // STRICT makes SQLite refuse a value of the wrong type, as PostgreSQL does. Rowid tables on purpose:
+  // WITHOUT ROWID is two to three times slower with rows of this size.
   if (dialect == Dialect::kSqlite) sql.append(" STRICT");
   return sql;
 }

@@ -1,10 +1,10 @@
 #pragma once
 
-// The one definition of our tables, rendered to both dialects. docs/schema.md says what each column means and how to read
-// them. Pure.
+// The one definition of our tables, rendered to both dialects. docs/schema.md says what each column means and
+// how to read them. Pure.
 //
-// A table's definition belongs to the migration that creates it. Once that migration has been released, later ones add to
-// the table by statements of their own and never edit the definition.
+// A table's definition belongs to the migration that creates it. Once that migration has been released, later
+// ones add to the table by statements of their own and never edit the definition.
 
 #include <cstdint>
 #include <span>
@@ -64,8 +64,8 @@ std::string CreateMigrationTableSql(Dialect dialect);
 // The statements of one migration.
 std::vector<std::string> RenderMigration(const Migration& migration, Dialect dialect);
 
-// What brings a database of version `current` (0 for an empty one) to SchemaVersion(), each migration's row in
-// schema_migration included; to run in one transaction, under the lease. Nothing when it is there already.
+// What brings a database of version `current` (0 for an empty one) to SchemaVersion(), each migration's row
+// in schema_migration included; to run in one transaction, under the lease. Nothing when it is there already.
 // Errors: kFailedPrecondition if `current` is newer than this program.
 absl::StatusOr<std::vector<std::string>> PendingMigrations(int64_t current, Dialect dialect, int64_t now_us);
 
@@ -76,7 +76,8 @@ struct Insert {
   std::string_view on_conflict;  // "ON CONFLICT (…) DO …", the same text in both dialects
 };
 
-// SQLite: one row, parameter ?N is column N. PostgreSQL: any number of rows, parameter $N is the array of column N.
+// SQLite: one row, parameter ?N is column N. PostgreSQL: any number of rows, parameter $N is the array of
+// column N.
 std::string RenderInsert(const Insert& insert, Dialect dialect);
 
 }  // namespace penstock::indexer

@@ -19,7 +19,8 @@ absl::StatusOr<std::unique_ptr<Store>> MakeStore(const StoreOptions& options) {
   constexpr std::string_view kSqlite = "sqlite:";
   if (options.clock == nullptr) return InvalidInputError("a store needs a clock");
   std::string_view url = options.url;
-  if (url.starts_with("postgresql://") || url.starts_with("postgres://") || IsKeyValue(url)) return MakePostgresStore(options);
+  if (url.starts_with("postgresql://") || url.starts_with("postgres://") || IsKeyValue(url))
+    return MakePostgresStore(options);
   if (url.starts_with(kSqlite)) {
     url.remove_prefix(kSqlite.size());
   } else if (const size_t scheme = url.find("://"); scheme != url.npos) {

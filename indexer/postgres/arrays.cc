@@ -26,7 +26,8 @@ ArrayType TypeOf(ColumnType type) {
   return {};
 }
 
-// array_recv: dimensions, has nulls, element type, then size and lower bound of each dimension; all big endian.
+// array_recv: dimensions, has nulls, element type, then size and lower bound of each dimension; all big
+// endian.
 constexpr size_t kHeaderBytes = 20;
 constexpr char kJsonbVersion = 1;
 
@@ -58,9 +59,7 @@ std::string& PgArrays::Next(int32_t size) {
   return data;
 }
 
-void PgArrays::Append(Bytes value) {
-  Next(static_cast<int32_t>(value.size())).append(AsText(value));
-}
+void PgArrays::Append(Bytes value) { Next(static_cast<int32_t>(value.size())).append(AsText(value)); }
 
 void PgArrays::JsonOrNull(std::string_view json) {
   if (json.empty()) return Null();

@@ -1,7 +1,7 @@
 #pragma once
 
-// Many rows as one set of parameters: each column a binary array, for `INSERT … SELECT * FROM unnest($1, $2, …)`. Pure;
-// keeps its memory from use to use. Fits as the Row of batch_sql.h.
+// Many rows as one set of parameters: each column a binary array, for `INSERT … SELECT * FROM unnest($1, $2,
+// …)`. Pure; keeps its memory from use to use. Fits as the Row of batch_sql.h.
 
 #include <cstdint>
 #include <optional>

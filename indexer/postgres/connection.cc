@@ -17,7 +17,9 @@ namespace penstock::indexer {
 namespace {
 
 int64_t SteadyMicros() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 // libpq ends its messages with a newline and spreads them over lines.
@@ -30,7 +32,8 @@ std::string OneLine(const char* message) {
 
 // https://www.postgresql.org/docs/15/errcodes-appendix.html
 bool RefusesTheRow(std::string_view sqlstate) {
-  // The bytes of an array did not parse: that is our own mistake, and must not turn every row into a dead letter.
+  // The bytes of an array did not parse: that is our own mistake, and must not turn every row into a dead
+  // letter.
   if (sqlstate == "22P03") return false;
   const std::string_view kind = sqlstate.substr(0, 2);
   return kind == "22"      // data exception
@@ -42,14 +45,14 @@ bool RefusesTheRow(std::string_view sqlstate) {
 
 bool WorthARetry(std::string_view sqlstate) {
   const std::string_view kind = sqlstate.substr(0, 2);
-  return kind == "08"          // connection
-         || kind == "40"       // serialization failure, deadlock
-         || kind == "53"       // disk full, out of memory, too many connections
-         || kind == "55"       // lock not available
-         || kind == "57"       // shutting down, starting up, cancelled
-         || kind == "58"       // the system below: I/O
-         || sqlstate == "25006"    // read-only: a standby on its way to become the primary
-         || sqlstate == "25P03";   // idle in transaction for too long: it has ended the session
+  return kind == "08"             // connection
+         || kind == "40"          // serialization failure, deadlock
+         || kind == "53"          // disk full, out of memory, too many connections
+         || kind == "55"          // lock not available
+         || kind == "57"          // shutting down, starting up, cancelled
+         || kind == "58"          // the system below: I/O
+         || sqlstate == "25006"   // read-only: a standby on its way to become the primary
+         || sqlstate == "25P03";  // idle in transaction for too long: it has ended the session
 }
 
 absl::Status FromResult(const PGresult* result) {
@@ -61,7 +64,8 @@ absl::Status FromResult(const PGresult* result) {
   words.append(" (SQLSTATE ").append(sqlstate).append(")");
   if (RefusesTheRow(sqlstate)) return RejectError(Reject::kStoreRefused, words);
   if (WorthARetry(sqlstate)) return UnavailableError(words);
-  if (std::string_view(sqlstate).starts_with("XX00") && std::string_view(sqlstate) != "XX000") return DataLossError(words);
+  if (std::string_view(sqlstate).starts_with("XX00") && std::string_view(sqlstate) != "XX000")
+    return DataLossError(words);
   return InternalError(words);
 }
 
@@ -74,7 +78,8 @@ std::string_view PgResult::column_name(int column) const { return PQfname(result
 uint32_t PgResult::column_type(int column) const { return PQftype(result_.get(), column); }
 bool PgResult::is_null(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
 std::string_view PgResult::text(int row, int column) const {
-  return std::string_view(PQgetvalue(result_.get(), row, column), static_cast<size_t>(PQgetlength(result_.get(), row, column)));
+  return std::string_view(PQgetvalue(result_.get(), row, column),
+                          static_cast<size_t>(PQgetlength(result_.get(), row, column)));
 }
 int64_t PgResult::int64(int row, int column) const {
   uint64_t value = 0;
@@ -87,20 +92,28 @@ void PgConnection::Close::operator()(pg_conn* connection) const { PQfinish(conne
 
 absl::StatusOr<PgConnection> PgConnection::Connect(const PgConnectOptions& options) {
   // libpq takes whole seconds, two at least.
-  const std::string connect_timeout = std::to_string(std::max<int64_t>(2, (options.connect_timeout_us + 999'999) / 1'000'000));
+  const std::string connect_timeout =
+      std::to_string(std::max<int64_t>(2, (options.connect_timeout_us + 999'999) / 1'000'000));
   const std::string user_timeout = std::to_string(options.statement_timeout_us / 1000);
   // What comes later overrides, so the URL (expanded from "dbname") beats our defaults, but not the encoding.
-  const char* const keywords[] = {"fallback_application_name", "connect_timeout",     "keepalives_idle",
-                                  "keepalives_interval",       "keepalives_count",    "tcp_user_timeout",
-                                  "dbname",                    "client_encoding",     nullptr};
-  const char* const values[] = {options.name.c_str(), connect_timeout.c_str(), "15", "5", "3", user_timeout.c_str(),
-                                options.url.c_str(),  "UTF8",                  nullptr};
+  const char* const keywords[] = {"fallback_application_name",
+                                  "connect_timeout",
+                                  "keepalives_idle",
+                                  "keepalives_interval",
+                                  "keepalives_count",
+                                  "tcp_user_timeout",
+                                  "dbname",
+                                  "client_encoding",
+                                  nullptr};
+  const char* const values[] = {options.name.c_str(), connect_timeout.c_str(), "15",   "5",    "3",
+                                user_timeout.c_str(), options.url.c_str(),     "UTF8", nullptr};
   PgConnection connection;
   connection.connection_.reset(PQconnectdbParams(keywords, values, /*expand_dbname=*/1));
   connection.statement_timeout_us_ = options.statement_timeout_us;
   pg_conn* raw = connection.connection_.get();
   if (PQstatus(raw) != CONNECTION_OK) return connection.ConnectionError();
-  PQsetNoticeProcessor(raw, [](void*, const char*) {}, nullptr);
+  PQsetNoticeProcessor(
+      raw, [](void*, const char*) {}, nullptr);
   if (PQsetnonblocking(raw, 1) != 0) return connection.ConnectionError();
   return connection;
 }
@@ -116,13 +129,17 @@ absl::Status PgConnection::Poll(short events, int64_t deadline_us) {
   for (;;) {
     const int64_t left_us = deadline_us - SteadyMicros();
     pollfd polled = {PQsocket(connection_.get()), events, 0};
-    const int ready = left_us <= 0 ? 0 : poll(&polled, 1, static_cast<int>(std::min<int64_t>(left_us / 1000 + 1, 1'000'000)));
+    const int ready =
+        left_us <= 0 ? 0
+                     : poll(&polled, 1, static_cast<int>(std::min<int64_t>(left_us / 1000 + 1, 1'000'000)));
     if (ready > 0) return absl::OkStatus();
-    if (ready < 0 && errno != EINTR) return UnavailableError(std::string("postgresql: poll: ") + std::strerror(errno));
+    if (ready < 0 && errno != EINTR)
+      return UnavailableError(std::string("postgresql: poll: ") + std::strerror(errno));
     if (ready == 0 && left_us <= 0) {
       // Whatever it does with our statement now, we are not listening any more.
       timed_out_ = true;
-      return UnavailableError("postgresql: no answer within " + std::to_string(statement_timeout_us_ / 1000) + " ms");
+      return UnavailableError("postgresql: no answer within " + std::to_string(statement_timeout_us_ / 1000) +
+                              " ms");
     }
   }
 }
@@ -164,17 +181,21 @@ absl::StatusOr<PgResult> PgConnection::Execute(const std::string& sql) {
 }
 
 absl::StatusOr<PgResult> PgConnection::ExecuteOne(const std::string& sql) {
-  return Finish(PQsendQueryParams(connection_.get(), sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) == 1);
+  return Finish(PQsendQueryParams(connection_.get(), sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0) ==
+                1);
 }
 
-absl::Status PgConnection::Prepare(const std::string& name, const std::string& sql, std::span<const PgParam> types) {
+absl::Status PgConnection::Prepare(const std::string& name, const std::string& sql,
+                                   std::span<const PgParam> types) {
   std::vector<Oid> oids;
   for (const PgParam& type : types) oids.push_back(type.type);
   const int count = static_cast<int>(oids.size());
-  return Finish(PQsendPrepare(connection_.get(), name.c_str(), sql.c_str(), count, oids.data()) == 1).status();
+  return Finish(PQsendPrepare(connection_.get(), name.c_str(), sql.c_str(), count, oids.data()) == 1)
+      .status();
 }
 
-absl::StatusOr<PgResult> PgConnection::ExecutePrepared(const std::string& name, std::span<const PgParam> parameters) {
+absl::StatusOr<PgResult> PgConnection::ExecutePrepared(const std::string& name,
+                                                       std::span<const PgParam> parameters) {
   constexpr size_t kMaxParameters = 32;
   const char* values[kMaxParameters];
   int lengths[kMaxParameters], formats[kMaxParameters];
@@ -184,8 +205,8 @@ absl::StatusOr<PgResult> PgConnection::ExecutePrepared(const std::string& name, 
     lengths[i] = static_cast<int>(parameters[i].value.size());
     formats[i] = 1;
   }
-  return Finish(PQsendQueryPrepared(connection_.get(), name.c_str(), static_cast<int>(parameters.size()), values, lengths,
-                                    formats, /*resultFormat=*/1) == 1);
+  return Finish(PQsendQueryPrepared(connection_.get(), name.c_str(), static_cast<int>(parameters.size()),
+                                    values, lengths, formats, /*resultFormat=*/1) == 1);
 }
 
 std::string PgConnection::Quote(std::string_view text) const {

@@ -1,6 +1,7 @@
 #pragma once
 
-// libpq's connection and results with owners, its errors as Status, and a deadline on every wait. Not thread-safe.
+// libpq's connection and results with owners, its errors as Status, and a deadline on every wait. Not
+// thread-safe.
 
 #include <cstdint>
 #include <memory>
@@ -53,8 +54,9 @@ struct PgConnectOptions {
   int64_t statement_timeout_us = 0;
 };
 
-// Errors of all that talks to the server: kUnavailable when it or the way to it is gone, busy or full; Reject::kStoreRefused
-// when it refuses what a row holds (SQLSTATE classes 22, 23, 44, 54, P0); kDataLoss, kInternal.
+// Errors of all that talks to the server: kUnavailable when it or the way to it is gone, busy or full;
+// Reject::kStoreRefused when it refuses what a row holds (SQLSTATE classes 22, 23, 44, 54, P0); kDataLoss,
+// kInternal.
 class PgConnection {
  public:
   static absl::StatusOr<PgConnection> Connect(const PgConnectOptions& options);

@@ -39,8 +39,9 @@ absl::Status FromSqlite(sqlite3* db, int code) {
 
 void SqliteStatement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 
-// Binding fails only for an index that is not there or a value over SQLite's limit; the former is found by the first test
-// that runs, the latter shows as NULL in a NOT NULL column or is far above what a record can hold.
+// Binding fails only for an index that is not there or a value over SQLite's limit; the former is found by
+// the first test that runs, the latter shows as NULL in a NOT NULL column or is far above what a record can
+// hold.
 void SqliteStatement::Text(std::string_view text) {
   const char* at = text.data() != nullptr ? text.data() : "";
   sqlite3_bind_text(statement_.get(), ++parameter_, at, static_cast<int>(text.size()), SQLITE_STATIC);
@@ -48,7 +49,8 @@ void SqliteStatement::Text(std::string_view text) {
 
 void SqliteStatement::BytesOrNull(Bytes bytes) {
   if (bytes.empty()) return Null();
-  sqlite3_bind_blob(statement_.get(), ++parameter_, bytes.data(), static_cast<int>(bytes.size()), SQLITE_STATIC);
+  sqlite3_bind_blob(statement_.get(), ++parameter_, bytes.data(), static_cast<int>(bytes.size()),
+                    SQLITE_STATIC);
 }
 
 void SqliteStatement::Int(int64_t value) { sqlite3_bind_int64(statement_.get(), ++parameter_, value); }
@@ -56,7 +58,8 @@ void SqliteStatement::Int(int64_t value) { sqlite3_bind_int64(statement_.get(), 
 absl::Status SqliteStatement::Run() {
   const int code = sqlite3_step(statement_.get());
   absl::Status status;
-  if (code != SQLITE_DONE && code != SQLITE_ROW) status = FromSqlite(sqlite3_db_handle(statement_.get()), code);
+  if (code != SQLITE_DONE && code != SQLITE_ROW)
+    status = FromSqlite(sqlite3_db_handle(statement_.get()), code);
   Reset();
   return status;
 }
@@ -75,7 +78,9 @@ void SqliteStatement::Reset() {
 }
 
 int SqliteStatement::columns() const { return sqlite3_column_count(statement_.get()); }
-std::string_view SqliteStatement::column_name(int column) const { return sqlite3_column_name(statement_.get(), column); }
+std::string_view SqliteStatement::column_name(int column) const {
+  return sqlite3_column_name(statement_.get(), column);
+}
 bool SqliteStatement::is_null(int column) const {
   return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
 }
@@ -88,7 +93,8 @@ Bytes SqliteStatement::bytes(int column) const {
   // In this order: column_text converts a number in place, column_bytes then measures the text.
   const void* at = is_blob(column) ? sqlite3_column_blob(statement_.get(), column)
                                    : static_cast<const void*>(sqlite3_column_text(statement_.get(), column));
-  return Bytes(static_cast<const uint8_t*>(at), static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column)));
+  return Bytes(static_cast<const uint8_t*>(at),
+               static_cast<size_t>(sqlite3_column_bytes(statement_.get(), column)));
 }
 bool SqliteStatement::read_only() const { return sqlite3_stmt_readonly(statement_.get()) != 0; }
 
@@ -97,7 +103,8 @@ void SqliteConnection::Close::operator()(sqlite3* db) const { sqlite3_close_v2(d
 absl::StatusOr<SqliteConnection> SqliteConnection::Open(const std::string& path, int64_t busy_timeout_us) {
   sqlite3* db = nullptr;
   // NOMUTEX: a store belongs to one thread.
-  const int code = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &db,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   SqliteConnection connection;
   connection.db_.reset(db);
   if (code != SQLITE_OK) {
@@ -106,11 +113,11 @@ absl::StatusOr<SqliteConnection> SqliteConnection::Open(const std::string& path,
   }
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, static_cast<int>(busy_timeout_us / 1000));
-  // WAL with synchronous=NORMAL: a crashed process loses nothing; a power cut may take the last transactions, whole, rows
-  // and cursor together, and they come again from the stream. The long wal_autocheckpoint (64 MB) and the small cache are
-  // measured choices (docs/architecture.md 6).
-  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA wal_autocheckpoint=16000",
-                          "PRAGMA cache_size=-8192"}) {
+  // WAL with synchronous=NORMAL: a crashed process loses nothing; a power cut may take the last transactions,
+  // whole, rows and cursor together, and they come again from the stream. The long wal_autocheckpoint (64 MB)
+  // and the small cache are measured choices (docs/architecture.md 6).
+  for (const char* sql : {"PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL",
+                          "PRAGMA wal_autocheckpoint=16000", "PRAGMA cache_size=-8192"}) {
     RETURN_IF_ERROR(connection.Execute(sql));
   }
   return connection;
@@ -119,13 +126,14 @@ absl::StatusOr<SqliteConnection> SqliteConnection::Open(const std::string& path,
 absl::StatusOr<SqliteStatement> SqliteConnection::Prepare(std::string_view sql) {
   sqlite3_stmt* raw = nullptr;
   const char* rest = nullptr;
-  const int code =
-      sqlite3_prepare_v3(db_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &raw, &rest);
+  const int code = sqlite3_prepare_v3(db_.get(), sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &raw, &rest);
   SqliteStatement statement;
   statement.statement_.reset(raw);
   if (code != SQLITE_OK) return FromSqlite(db_.get(), code);
   const std::string_view after = sql.substr(static_cast<size_t>(rest - sql.data()));
-  if (raw == nullptr || after.find_first_not_of(" \t\r\n;") != after.npos) return InvalidInputError("sqlite: not one statement");
+  if (raw == nullptr || after.find_first_not_of(" \t\r\n;") != after.npos)
+    return InvalidInputError("sqlite: not one statement");
   return statement;
 }
 
@@ -136,7 +144,9 @@ absl::Status SqliteConnection::Execute(const std::string& sql) {
 
 int64_t SqliteConnection::changes() const { return sqlite3_changes64(db_.get()); }
 int64_t SqliteConnection::last_insert_rowid() const { return sqlite3_last_insert_rowid(db_.get()); }
-void SqliteConnection::set_last_insert_rowid(int64_t rowid) { sqlite3_set_last_insert_rowid(db_.get(), rowid); }
+void SqliteConnection::set_last_insert_rowid(int64_t rowid) {
+  sqlite3_set_last_insert_rowid(db_.get(), rowid);
+}
 bool SqliteConnection::in_transaction() const { return sqlite3_get_autocommit(db_.get()) == 0; }
 
 }  // namespace penstock::indexer

@@ -17,8 +17,8 @@ struct sqlite3_stmt;
 
 namespace penstock::indexer {
 
-// A prepared statement. Parameters are given in order, ?1 first; what is given must live until the Step. Fits as the Row of
-// batch_sql.h.
+// A prepared statement. Parameters are given in order, ?1 first; what is given must live until the Step. Fits
+// as the Row of batch_sql.h.
 class SqliteStatement {
  public:
   SqliteStatement() = default;
@@ -59,8 +59,8 @@ class SqliteStatement {
 
 class SqliteConnection {
  public:
-  // Opens or creates the file and sets what docs/schema.md says of it. `busy_timeout_us`: how long a statement waits for
-  // somebody else's write.
+  // Opens or creates the file and sets what docs/schema.md says of it. `busy_timeout_us`: how long a
+  // statement waits for somebody else's write.
   static absl::StatusOr<SqliteConnection> Open(const std::string& path, int64_t busy_timeout_us);
 
   absl::StatusOr<SqliteStatement> Prepare(std::string_view sql);

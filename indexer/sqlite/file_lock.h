@@ -1,7 +1,7 @@
 #pragma once
 
-// An exclusive flock on a file of its own: it ends with the process, however that ends. Two opens within one process exclude
-// each other as well.
+// An exclusive flock on a file of its own: it ends with the process, however that ends. Two opens within one
+// process exclude each other as well.
 
 #include <string>
 
@@ -16,7 +16,8 @@ class FileLock {
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
-  // Creates the file if need be; false if somebody else holds it. The file stays: removing it would let two hold "the" lock.
+  // Creates the file if need be; false if somebody else holds it. The file stays: removing it would let two
+  // hold "the" lock.
   absl::StatusOr<bool> TryTake(const std::string& path);
   void Release();
 

@@ -1,0 +1,205 @@
+#include "indexer/postgres/tables.h"
+
+#include <utility>
+
+#include "base/status.h"
+#include "indexer/batch_sql.h"
+#include "indexer/lease.h"
+
+namespace penstock::indexer {
+namespace {
+
+constexpr Column kKeyColumns[] = {
+    {"did", ColumnType::kKey}, {"collection", ColumnType::kKey}, {"rkey", ColumnType::kKey}};
+constexpr Column kWinnerColumns[] = {{"did", ColumnType::kKey},     {"collection", ColumnType::kKey},
+                                     {"rkey", ColumnType::kKey},    {"rev", ColumnType::kKey},
+                                     {"strong", ColumnType::kBool}, {"cid", ColumnType::kText}};
+constexpr Column kSourceColumns[] = {{"did", ColumnType::kKey}, {"source", ColumnType::kKey}};
+
+constexpr char kWinnersSql[] =
+    "SELECT k.n FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[]) "
+    "WITH ORDINALITY AS k (did, collection, rkey, rev, strong, cid, n) "
+    "JOIN record r ON r.did = k.did AND r.collection = k.collection AND r.rkey = k.rkey "
+    "WHERE r.rev = k.rev AND (r.verification NOT IN ('cid', 'signature')) = k.strong "
+    "AND r.cid IS NOT DISTINCT FROM k.cid";
+constexpr char kDeleteRefsSql[] =
+    "DELETE FROM record_ref r "
+    "USING unnest($1::text[], $2::text[], $3::text[]) AS k (did, collection, rkey) "
+    "WHERE r.did = k.did AND r.collection = k.collection AND r.rkey = k.rkey";
+constexpr char kKnownReposSql[] =
+    "SELECT k.n FROM unnest($1::text[]) WITH ORDINALITY AS k (did, n) JOIN repo r ON r.did = k.did";
+constexpr char kAccountSeqsSql[] =
+    "SELECT k.n, s.account_seq FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k (did, source, n) "
+    "JOIN repo_source s ON s.did = k.did AND s.source = k.source";
+
+}  // namespace
+
+PgTables::PgTables(std::string shard)
+    : shard_(std::move(shard)),
+      records_("record", RecordInsert()),
+      refs_("record_ref", RecordRefInsert()),
+      repos_("repo", RepoInsert()),
+      repo_status_("repo_status", RepoStatusInsert()),
+      repo_source_("repo_source", RepoSourceInsert()),
+      dead_letters_("dead_letter", DeadLetterInsert()),
+      refused_("refused", RefusedInsert()),
+      gaps_("gap", GapInsert()),
+      quarantine_("quarantine", QuarantineInsert()),
+      cursors_("stream_cursor", CursorInsert()),
+      winners_("winners", kWinnersSql, kWinnerColumns),
+      delete_refs_("delete_refs", kDeleteRefsSql, kKeyColumns),
+      known_repos_("known_repos", kKnownReposSql, std::span(kSourceColumns).first(1)),
+      account_seqs_("account_seqs", kAccountSeqsSql, kSourceColumns) {}
+
+absl::Status PgTables::Prepare(PgConnection* connection, int64_t epoch) {
+  connection_ = connection;
+  epoch_ = epoch;
+  for (PgBulk* bulk :
+       {&records_, &refs_, &repos_, &repo_status_, &repo_source_, &dead_letters_, &refused_, &gaps_,
+        &quarantine_, &cursors_, &winners_, &delete_refs_, &known_repos_, &account_seqs_}) {
+    bulk->arrays.Clear();
+    RETURN_IF_ERROR(connection_->Prepare(bulk->name, bulk->sql, bulk->arrays.Parameters()));
+    bulk->arrays.Clear();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PgTables::Begin(int64_t now_us) {
+  scratch_.Reset();
+  // The row lock makes a successor wait for the end of this transaction, so it never sees half of ours.
+  auto fenced = connection_->Execute("BEGIN; UPDATE lease SET renewed_at = " + std::to_string(now_us) +
+                                     " WHERE shard = " + connection_->Quote(shard_) +
+                                     " AND epoch = " + std::to_string(epoch_));
+  absl::Status status = fenced.status();
+  if (status.ok() && fenced->affected() != 1) status = FencedError(shard_, epoch_);
+  if (!status.ok()) Rollback();
+  return status;
+}
+
+void PgTables::Rollback() {
+  // A connection that is lost has rolled back already, or its server will; the store drops it.
+  if (connection_->alive()) (void)connection_->Execute("ROLLBACK");
+}
+
+absl::StatusOr<PgResult> PgTables::Run(PgBulk* bulk) {
+  absl::StatusOr<PgResult> result = connection_->ExecutePrepared(bulk->name, bulk->arrays.Parameters());
+  bulk->arrays.Clear();
+  return result;
+}
+
+absl::Status PgTables::UpsertRecords(std::span<const PlannedRecord> rows, int64_t now_us, size_t* written) {
+  size_t first = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    GiveRecord(rows[i], now_us, &scratch_, &records_.arrays);
+    if (!records_.full() && i + 1 < rows.size()) continue;
+    RETURN_IF_ERROR(WriteRecords(rows.subspan(first, i + 1 - first), written));
+    first = i + 1;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PgTables::WriteRecords(std::span<const PlannedRecord> rows, size_t* written) {
+  ASSIGN_OR_RETURN(const PgResult result, Run(&records_));
+  const size_t affected = static_cast<size_t>(result.affected());
+  *written += affected;
+  if (affected == rows.size()) {
+    won_.assign(rows.begin(), rows.end());
+  } else {
+    RETURN_IF_ERROR(FindWinners(rows));
+  }
+  return ReplaceRefs();
+}
+
+absl::Status PgTables::FindWinners(std::span<const PlannedRecord> rows) {
+  won_.clear();
+  for (const PlannedRecord& row : rows) {
+    PgArrays& arrays = winners_.arrays;
+    arrays.Text(row.change->did);
+    arrays.Text(row.row->collection);
+    arrays.Text(row.row->rkey);
+    arrays.Text(row.change->rev);
+    arrays.Bool(IsStrong(row.change->verification));
+    arrays.TextOrNull(row.row->cid);
+  }
+  // A row that was there already, the same in all of this, counts as well: it has the same references.
+  ASSIGN_OR_RETURN(const PgResult result, Run(&winners_));
+  for (int i = 0; i < result.rows(); ++i) won_.push_back(rows[static_cast<size_t>(result.int64(i, 0)) - 1]);
+  return absl::OkStatus();
+}
+
+absl::Status PgTables::ReplaceRefs() {
+  for (const PlannedRecord& row : won_) {
+    delete_refs_.arrays.Text(row.change->did);
+    delete_refs_.arrays.Text(row.row->collection);
+    delete_refs_.arrays.Text(row.row->rkey);
+  }
+  if (delete_refs_.arrays.rows() > 0) RETURN_IF_ERROR(Run(&delete_refs_).status());
+  for (const PlannedRecord& row : won_) {
+    for (size_t i = 0; i < row.row->refs.size(); ++i) {
+      GiveRef(row, i, &scratch_, &refs_.arrays);
+      if (refs_.full()) RETURN_IF_ERROR(Run(&refs_).status());
+    }
+  }
+  return refs_.arrays.rows() > 0 ? Run(&refs_).status() : absl::OkStatus();
+}
+
+absl::Status PgTables::EnsureRepos(std::span<const std::string_view> dids, int64_t now_us) {
+  for (size_t i = 0; i < dids.size(); ++i) {
+    GiveRepo(dids[i], now_us, &repos_.arrays);
+    if (repos_.full() || i + 1 == dids.size()) RETURN_IF_ERROR(Run(&repos_).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PgTables::LoadAccounts(std::span<AccountState> accounts, std::span<AccountSource> sources) {
+  for (const AccountState& account : accounts) known_repos_.arrays.Text(account.did);
+  ASSIGN_OR_RETURN(const PgResult known, Run(&known_repos_));
+  for (int i = 0; i < known.rows(); ++i) accounts[static_cast<size_t>(known.int64(i, 0)) - 1].known = true;
+  for (const AccountSource& source : sources) {
+    account_seqs_.arrays.Text(accounts[source.account].did);
+    account_seqs_.arrays.Text(source.source);
+  }
+  ASSIGN_OR_RETURN(const PgResult seqs, Run(&account_seqs_));
+  for (int i = 0; i < seqs.rows(); ++i)
+    sources[static_cast<size_t>(seqs.int64(i, 0)) - 1].account_seq = seqs.int64(i, 1);
+  return absl::OkStatus();
+}
+
+absl::Status PgTables::StoreAccounts(std::span<const AccountState> accounts,
+                                     std::span<const AccountSource> sources, int64_t now_us) {
+  for (const AccountState& account : accounts) {
+    if (account.changed) GiveRepoStatus(account, now_us, &scratch_, &repo_status_.arrays);
+  }
+  RETURN_IF_ERROR(Run(&repo_status_).status());
+  for (const AccountSource& source : sources) {
+    if (source.changed) GiveRepoSource(accounts[source.account], source, &repo_source_.arrays);
+  }
+  return Run(&repo_source_).status();
+}
+
+absl::Status PgTables::WriteDeadLetters(std::span<const PlannedDeadLetter> letters, bool replace,
+                                        int64_t now_us) {
+  PgBulk* bulk = replace ? &refused_ : &dead_letters_;
+  for (size_t i = 0; i < letters.size(); ++i) {
+    GiveDeadLetter(letters[i], now_us, &scratch_, &bulk->arrays);
+    if (bulk->full() || i + 1 == letters.size()) RETURN_IF_ERROR(Run(bulk).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PgTables::WriteGap(const ChangeSet& change, const GapRow& gap, int64_t now_us) {
+  GiveGap(change, gap, shard_, now_us, &scratch_, &gaps_.arrays);
+  return Run(&gaps_).status();
+}
+
+absl::Status PgTables::WriteQuarantine(const ChangeSet& change, const QuarantineRow& row, int64_t now_us) {
+  GiveQuarantine(change, row, now_us, &scratch_, &quarantine_.arrays);
+  return Run(&quarantine_).status();
+}
+
+absl::Status PgTables::MoveCursor(const SourceCursor& cursor, int64_t now_us) {
+  GiveCursor(cursor, shard_, epoch_, now_us, &cursors_.arrays);
+  return Run(&cursors_).status();
+}
+
+}  // namespace penstock::indexer
