@@ -22,7 +22,10 @@ void Say(std::string_view what, Bytes content, std::string* out) {
   out->append(what).append(ToHex(content)).push_back(' ');
 }
 
-bool StrictSays(cbor::Reader& reader, std::string* out) {
+// `depth` counts the containers around the item; Skip bounds them too.
+bool StrictSays(cbor::Reader& reader, uint32_t depth, std::string* out) {
+  const bool container = reader.Peek() == Kind::kArray || reader.Peek() == Kind::kMap;
+  if (container && depth == cbor::kMaxDepth) return reader.Fail(Reject::kCborTooDeep);
   switch (reader.Peek()) {
     case Kind::kUint:
     case Kind::kNegative: {
@@ -48,7 +51,7 @@ bool StrictSays(cbor::Reader& reader, std::string* out) {
       if (!reader.ReadArrayHeader(&count)) return false;
       Say("array", count, out);
       for (; count > 0; --count) {
-        if (!StrictSays(reader, out)) return false;
+        if (!StrictSays(reader, depth + 1, out)) return false;
       }
       return true;
     }
@@ -59,7 +62,7 @@ bool StrictSays(cbor::Reader& reader, std::string* out) {
       std::string_view key;
       while (reader.NextKey(&map, &key)) {
         Say("text:", AsBytes(key), out);
-        if (!StrictSays(reader, out)) return false;
+        if (!StrictSays(reader, depth + 1, out)) return false;
       }
       return reader.ok();
     }
@@ -126,7 +129,7 @@ std::string Disagreement(Bytes item, bool* compared) {
   if (compared != nullptr) *compared = accepted;
   std::string strict;
   cbor::Reader reader(item);
-  const bool read = StrictSays(reader, &strict) && reader.AtEnd();
+  const bool read = StrictSays(reader, 0, &strict) && reader.AtEnd();
   if (read != accepted) return "Skip and the single reads judge differently";
   if (!accepted) return "";
   std::string lenient;
