@@ -1,8 +1,8 @@
 #pragma once
 
-// What one event changes, ready to be written: rows made, JSON derived, references found. Built by a worker from a checked
-// event, written by the writer as one unit: a batch never splits it. Owns everything that it refers to (arena), so it
-// crosses threads; recycled.
+// What one event changes, ready to be written: rows made, JSON derived, references found. Built by a worker
+// from a checked event, written by the writer as one unit: a batch never splits it. Owns everything that it
+// refers to (arena), so it crosses threads; recycled.
 
 #include <cstdint>
 #include <optional>
@@ -28,8 +28,8 @@ inline bool IsStrong(Verification v) { return v >= Verification::kCommit; }
 enum class Validation : uint8_t {
   kUnknown,  // "unknown": good data, no schema was asked
   kOk,       // "ok"
-  kWarn,     // "warn": indexed, with something to know (an empty map key, U+0000 in text)
-  kInvalid,  // "invalid": not valid data: kept out of every view; its CID stays so that later ops line up (protocol 7.1)
+  kWarn,     // "warn": indexed, with something to know (an empty map key, U+0000 in text, references cut off)
+  kInvalid,  // "invalid": not valid data, so kept out of every view; its CID stays so that later ops line up
 };
 std::string_view ValidationName(Validation validation);
 
@@ -40,7 +40,7 @@ struct RefRow {
   std::string_view target_cid;  // empty if the reference pins none
   std::string_view target_did;  // empty if the authority is a handle
   std::string_view target_collection;
-  int64_t target_hash = 0;      // first 8 bytes of SHA-256(target_uri), big endian: what is indexed
+  int64_t target_hash = 0;  // first 8 bytes of SHA-256(target_uri), big endian: what is indexed
 };
 
 // One row of table record, less what the whole change set shares.
@@ -82,11 +82,12 @@ struct QuarantineRow {
   int64_t position = 0;
   Reject reject{};
   std::string_view detail;
-  Bytes frame;  // bounded
+  Bytes frame;                    // bounded
   std::string_view frame_sha256;  // hex, of the whole frame
 };
 
-enum class EventKind : uint8_t { kCommit, kSync, kIdentity, kAccount, kControl };  // kControl: gaps, quarantine
+// kControl is no event of the stream: gaps and quarantined frames.
+enum class EventKind : uint8_t { kCommit, kSync, kIdentity, kAccount, kControl };
 
 struct ChangeSet {
   Arena arena;
@@ -101,11 +102,11 @@ struct ChangeSet {
   std::string_view rev;         // commit, sync
   std::string_view commit_cid;  // text; commit, sync
   Verification verification = Verification::kCid;
-  // The event's own further fields for NDJSON output, as JSON members without braces: `"time":"…","handle":"…"`.
+  // The event's own further fields for NDJSON output, as JSON members without braces: `"time":"…"`.
   std::string_view event_json;
 
-  // The event goes on to who follows the changes (NDJSON output): not refused as a whole, and wanted. Ops of it may still
-  // have been refused.
+  // The event goes on to who follows the changes (NDJSON output): not refused as a whole, and wanted. Ops of
+  // it may still have been refused.
   bool passed = false;
 
   std::vector<RecordRow> records;

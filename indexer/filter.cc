@@ -25,11 +25,12 @@ absl::StatusOr<uint8_t> ParseActions(const std::vector<std::string>& names, cons
   return bits;
 }
 
-// "a.b.*" is everything below a.b; the dot stays, so that "a.bc" is not part of it. The head must be what an NSID can
-// start with, which is asked of the NSID parser itself.
+// "a.b.*" is everything below a.b; the dot stays, so that "a.bc" is not part of it. The head must be what an
+// NSID can start with, which is asked of the NSID parser itself.
 bool IsPrefix(std::string_view pattern) {
   if (!pattern.ends_with(".*")) return false;
-  const std::string below = std::string(pattern.substr(0, pattern.size() - 1)) + "x.x";  // an NSID has three segments
+  // "x.x" because an NSID has at least three segments, and the prefix may be one.
+  const std::string below = std::string(pattern.substr(0, pattern.size() - 1)) + "x.x";
   return repo::Nsid::Parse(below).has_value();
 }
 
@@ -65,7 +66,9 @@ absl::StatusOr<Filter> Filter::Make(const FilterOptions& options) {
     }
     (exclude ? filter.exclude_ : filter.include_).push_back(std::move(rule));
   }
-  if (filter.include_.empty()) return InvalidInputError("no collection is wanted: name some, or '*' for everything");
+  if (filter.include_.empty()) {
+    return InvalidInputError("no collection is wanted: name some, or '*' for everything");
+  }
   RETURN_IF_ERROR(AddDids(options.dids, &filter.dids_));
   RETURN_IF_ERROR(AddDids(options.exclude_dids, &filter.exclude_dids_));
   if (!options.actions.empty()) {

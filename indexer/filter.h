@@ -1,7 +1,7 @@
 #pragma once
 
-// Which operations the operator wants, decided from `ops[].path` alone, before any CAR work (docs/architecture.md 3).
-// Immutable once made, so thread-safe. Matching allocates nothing.
+// Which operations the operator wants, decided from `ops[].path` alone, before any CAR work
+// (docs/architecture.md 3). Immutable once made, so thread-safe. Matching allocates nothing.
 
 #include <cstdint>
 #include <span>
@@ -16,9 +16,10 @@
 namespace penstock::indexer {
 
 struct FilterOptions {
-  // Exact NSIDs, prefixes "space.atbb.*" (everything below, at any depth), or "*" for everything. "-NSID" and "-prefix.*"
-  // exclude; exclusion wins, wherever it stands. An entry may carry an operation mask: "space.atbb.post:create,update";
-  // with an exclusion, these operations are what it excludes. At least one entry must include something.
+  // Exact NSIDs, prefixes "space.atbb.*" (everything below, at any depth), or "*" for everything. "-NSID" and
+  // "-prefix.*" exclude; exclusion wins, wherever it stands. An entry may carry an operation mask:
+  // "space.atbb.post:create,update"; with an exclusion, these operations are what it excludes. At least one
+  // entry must include something.
   std::vector<std::string> collections;
   std::vector<std::string> dids;          // only these accounts; empty = all
   std::vector<std::string> exclude_dids;  // never these
@@ -27,7 +28,8 @@ struct FilterOptions {
 
 class Filter {
  public:
-  // Errors: kInvalidArgument naming the entry that is no NSID, prefix, DID or action, or when nothing is included.
+  // Errors: kInvalidArgument naming the entry that is no NSID, prefix, DID or action; also when nothing is
+  // included.
   static absl::StatusOr<Filter> Make(const FilterOptions& options);
   static Filter Everything();
 

@@ -55,7 +55,8 @@ void AppendRecordLine(const ChangeSet& change, const RecordRow& row, std::string
     AppendMember("cid", row.cid, out);
     out->append(",\"record\":");
     const absl::Status status = cbor::AppendJson(row.cbor, {}, out);
-    if (!status.ok()) return out->resize(start);  // cannot be, these bytes were checked; but half a line must not be
+    // Cannot fail, these bytes were checked; but if it did, half a line must not stay.
+    if (!status.ok()) return out->resize(start);
   }
   AppendMember("verification", VerificationName(change.verification), out);
   EndLine(out);

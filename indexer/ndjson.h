@@ -2,8 +2,8 @@
 
 // Changes as lines of JSON: what `--out ndjson` prints (docs/cli.md). Pure.
 //
-//   {"seq":12,"type":"commit","did":"…","rev":"…","commit":"…","time":"…","action":"create","collection":"…","rkey":"…",
-//    "cid":"…","record":{…},"verification":"cid"}
+//   {"seq":12,"type":"commit","did":"…","rev":"…","commit":"…","time":"…","action":"create",
+//    "collection":"…","rkey":"…","cid":"…","record":{…},"verification":"cid"}
 //   {"seq":13,"type":"identity","did":"…","time":"…","handle":"alice.test"}
 //   {"seq":14,"type":"account","did":"…","time":"…","active":false,"status":"takendown"}
 //   {"seq":15,"type":"sync","did":"…","rev":"…","commit":"…","time":"…","data":"…"}
@@ -14,11 +14,11 @@
 
 namespace penstock::indexer {
 
-// Appends the lines of `change`: one for each record change (a delete without `cid` and `record`), one for a commit without
-// operations ("action":null), one for any other event. None for what did not pass, for records that are not valid data, and
-// for gaps.
+// Appends the lines of `change`: one for each record change (a delete without `cid` and `record`), one for a
+// commit without operations ("action":null), one for any other event. None for what did not pass, for records
+// that are not valid data, and for gaps.
 //
-// Records are exact: their JSON comes from the signed bytes, not from RecordRow::value, so U+0000 stays ("\u0000").
+// Records are exact: their JSON comes from the signed bytes, not from RecordRow::value, so U+0000 stays.
 void AppendNdjson(const ChangeSet& change, std::string* out);
 
 }  // namespace penstock::indexer

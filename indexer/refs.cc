@@ -14,7 +14,8 @@
 namespace penstock::indexer {
 namespace {
 
-// The path of keys that leads to the value being read; grows and shrinks with the walk. Fixed in size, on the stack.
+// The path of keys that leads to the value being read; grows and shrinks with the walk. Fixed in size, on the
+// stack.
 class Path {
  public:
   struct Mark {
@@ -48,7 +49,7 @@ class Path {
     if (part.size() > sizeof text_ - size_) {
       cut_ = true;
       size_t room = sizeof text_ - size_;
-      while (room > 0 && (static_cast<uint8_t>(part[room]) & 0xc0) == 0x80) --room;  // not within a UTF-8 sequence
+      while (room > 0 && (static_cast<uint8_t>(part[room]) & 0xc0) == 0x80) --room;  // not within a character
       part = part.substr(0, room);
     }
     std::memcpy(text_ + size_, part.data(), part.size());
@@ -65,8 +66,8 @@ class Walk {
   Walk(Bytes record, Arena* arena, std::vector<RefRow>* refs)
       : reader_(record), arena_(arena), refs_(refs), limit_(refs->size() + kMaxRefs) {}
 
-  // The record was checked before, so reads do not fail; if one does, the walk ends there. `depth` counts the containers
-  // around the value.
+  // The record was checked before, so reads do not fail; if one does, the walk ends there. `depth` counts the
+  // containers around the value.
   void Value(uint32_t depth) {
     switch (reader_.Peek()) {
       case cbor::Kind::kText: {
@@ -104,7 +105,8 @@ class Walk {
     cbor::MapCursor map;
     if (!reader_.BeginMap(&map)) return;
     const Path::Mark here = path_.mark();
-    // `cid` sorts right before `uri` (same length, byte order), so a strong reference is known when its `uri` comes.
+    // `cid` sorts before `uri` (same length, byte order), so a strong reference is known when its `uri`
+    // comes.
     std::string_view key, cid;
     while (reader_.NextKey(&map, &key)) {
       const bool is_text = reader_.Peek() == cbor::Kind::kText;
@@ -144,7 +146,8 @@ class Walk {
     row.target_cid = arena_->Copy(cid);
     // Parts of the text: the same parts of its copy.
     const auto in_copy = [&](std::string_view part) {
-      return part.empty() ? part : row.target_uri.substr(static_cast<size_t>(part.data() - text.data()), part.size());
+      if (part.empty()) return part;
+      return row.target_uri.substr(static_cast<size_t>(part.data() - text.data()), part.size());
     };
     row.target_did = in_copy(did);
     row.target_collection = in_copy(collection);

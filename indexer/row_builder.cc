@@ -25,8 +25,12 @@ std::string_view CreatedAt(Bytes record) {
   if (!reader.BeginMap(&map)) return {};
   // Keys come by length, so most records are read no further than this key's own length.
   while (reader.NextKey(&map, &key) && key.size() <= kKey.size()) {
-    if (key == kKey) return reader.Peek() == cbor::Kind::kText && reader.ReadText(&text) ? text : std::string_view();
-    if (!reader.Skip()) break;
+    if (key != kKey) {
+      if (!reader.Skip()) break;
+      continue;
+    }
+    if (reader.Peek() == cbor::Kind::kText && reader.ReadText(&text)) return text;
+    break;
   }
   return {};
 }
@@ -106,8 +110,8 @@ bool RowBuilder::Begin(const Frame& frame, EventKind kind, Bytes raw_frame, Chan
   return true;
 }
 
-void RowBuilder::BuildCommit(const Frame& frame, const repo::CheckedCommit& checked, Verification verification,
-                             Bytes raw_frame, ChangeSet* change) {
+void RowBuilder::BuildCommit(const Frame& frame, const repo::CheckedCommit& checked,
+                             Verification verification, Bytes raw_frame, ChangeSet* change) {
   if (!Begin(frame, EventKind::kCommit, raw_frame, change)) return;
   change->commit_cid = CidText(frame.commit, change);
   change->verification = verification;
@@ -120,7 +124,8 @@ void RowBuilder::BuildCommit(const Frame& frame, const repo::CheckedCommit& chec
   change->event_json = change->arena.Copy(text_);
 }
 
-void RowBuilder::BuildOp(const repo::RepoOp& op, int32_t index, Bytes record, Bytes raw_frame, ChangeSet* change) {
+void RowBuilder::BuildOp(const repo::RepoOp& op, int32_t index, Bytes record, Bytes raw_frame,
+                         ChangeSet* change) {
   RecordRow& row = change->records.emplace_back();
   row.collection = change->arena.Copy(op.collection);
   row.rkey = change->arena.Copy(op.rkey);
@@ -129,11 +134,15 @@ void RowBuilder::BuildOp(const repo::RepoOp& op, int32_t index, Bytes record, By
   if (op.action == repo::Action::kDelete) return;
   row.cid = CidText(op.cid, change);
   row.cbor = change->arena.Copy(record);
-  const absl::Status status = op.cid.IsBlessedData()
-                                  ? FillFromRecord(&row, change)
-                                  : RejectError(Reject::kRecordUnverifiable, "its CID is not dag-cbor and SHA-256");
+  absl::Status status;
+  if (op.cid.IsBlessedData()) {
+    status = FillFromRecord(&row, change);
+  } else {
+    status = RejectError(Reject::kRecordUnverifiable, "its CID is not dag-cbor and SHA-256");
+  }
   if (status.ok()) return;
-  // Kept out of every view, but its CID stays, so that what was at this path before disappears and later ops line up.
+  // Kept out of every view, but its CID stays, so that what was at this path before disappears and later ops
+  // line up.
   row.validation = Validation::kInvalid;
   AddDeadLetter(index, row.collection, row.rkey, status, raw_frame, change);
 }
@@ -157,7 +166,8 @@ absl::Status RowBuilder::FillFromRecord(RecordRow* row, ChangeSet* change) {
   std::copy(refs_.begin(), refs_.end(), refs.begin());
   row->refs = refs;
 
-  row->validation = report.empty_key || report.has_nul || !all_refs ? Validation::kWarn : Validation::kUnknown;
+  const bool warn = report.empty_key || report.has_nul || !all_refs;
+  row->validation = warn ? Validation::kWarn : Validation::kUnknown;
   return absl::OkStatus();
 }
 
@@ -180,8 +190,8 @@ void RowBuilder::BuildAccount(const Frame& frame, ChangeSet* change) {
   change->event_json = change->arena.Copy(text_);
 }
 
-void RowBuilder::BuildSync(const Frame& frame, const repo::CommitObject& commit, const cbor::CidView& commit_cid,
-                           ChangeSet* change) {
+void RowBuilder::BuildSync(const Frame& frame, const repo::CommitObject& commit,
+                           const cbor::CidView& commit_cid, ChangeSet* change) {
   if (!Begin(frame, EventKind::kSync, {}, change)) return;
   change->commit_cid = CidText(commit_cid, change);
   const std::string_view data = CidText(commit.data, change);
@@ -191,7 +201,8 @@ void RowBuilder::BuildSync(const Frame& frame, const repo::CommitObject& commit,
   change->event_json = change->arena.Copy(text_);
 }
 
-void RowBuilder::BuildRefused(const Frame& frame, Bytes raw_frame, const absl::Status& why, ChangeSet* change) {
+void RowBuilder::BuildRefused(const Frame& frame, Bytes raw_frame, const absl::Status& why,
+                              ChangeSet* change) {
   change->kind = KindOf(frame);
   change->seq = frame.seq.value_or(0);
   change->did = change->arena.Copy(frame.did.text());

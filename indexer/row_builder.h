@@ -1,7 +1,8 @@
 #pragma once
 
-// From a checked event to a ChangeSet: picks the ops that the filter wants, judges each record's data, derives the JSON and
-// the references. Pure; reuses its buffers, so steady state allocates nothing; one per worker thread.
+// From a checked event to a ChangeSet: picks the ops that the filter wants, judges each record's data,
+// derives the JSON and the references. Pure; reuses its buffers, so steady state allocates nothing; one per
+// worker thread.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,29 +24,32 @@ namespace penstock::indexer {
 // What a dead letter keeps of its frame. Enough for any ordinary commit; the rest of a larger one is cut off.
 inline constexpr size_t kMaxDeadLetterFrame = 256 * 1024;
 
-// Each Build fills a cleared `*change`, all but what its source knows (source, ticket, arrival_us), and copies what it keeps:
-// the frame may go right after. An event that the filter does not want leaves nothing to write.
+// Each Build fills a cleared `*change`, all but what its source knows (source, ticket, arrival_us), and
+// copies what it keeps: the frame may go right after. An event that the filter does not want leaves nothing
+// to write.
 //
-// Only accounts of resolvable methods are indexed (docs/architecture.md 5); any other's event is refused as a whole, with
-// kUnsupportedDidMethod.
+// Only accounts of resolvable methods are indexed (docs/architecture.md 5); any other's event is refused as a
+// whole, with kUnsupportedDidMethod.
 class RowBuilder {
  public:
   explicit RowBuilder(const Filter* filter) : filter_(filter) {}  // must outlive this
 
-  // A commit that passed the check. A record that is not valid data becomes a row with Validation::kInvalid and a dead letter
-  // (any Reject of cbor::CheckRecord, or kRecordUnverifiable); it never fails the commit (protocol 7.1).
-  void BuildCommit(const firehose::Frame& frame, const repo::CheckedCommit& checked, Verification verification,
-                   Bytes raw_frame, ChangeSet* change);
+  // A commit that passed the check. A record that is not valid data becomes a row with Validation::kInvalid
+  // and a dead letter (any Reject of cbor::CheckRecord, or kRecordUnverifiable); it never fails the commit
+  // (protocol 7.1).
+  void BuildCommit(const firehose::Frame& frame, const repo::CheckedCommit& checked,
+                   Verification verification, Bytes raw_frame, ChangeSet* change);
   // #identity, #account; #sync with the commit object that it brought and the CID of that.
   void BuildIdentity(const firehose::Frame& frame, ChangeSet* change);
   void BuildAccount(const firehose::Frame& frame, ChangeSet* change);
-  void BuildSync(const firehose::Frame& frame, const repo::CommitObject& commit, const cbor::CidView& commit_cid,
-                 ChangeSet* change);
+  void BuildSync(const firehose::Frame& frame, const repo::CommitObject& commit,
+                 const cbor::CidView& commit_cid, ChangeSet* change);
   // An event that was refused as a whole: a dead letter with the raw frame. `why` carries a Reject.
-  void BuildRefused(const firehose::Frame& frame, Bytes raw_frame, const absl::Status& why, ChangeSet* change);
+  void BuildRefused(const firehose::Frame& frame, Bytes raw_frame, const absl::Status& why,
+                    ChangeSet* change);
 
  private:
-  // What all kinds have in common. False if there is nothing more to do: not wanted, or refused for its DID's method.
+  // What all kinds have in common. False if there is nothing more to do: not wanted, or refused for its DID.
   bool Begin(const firehose::Frame& frame, EventKind kind, Bytes raw_frame, ChangeSet* change);
   void BuildOp(const repo::RepoOp& op, int32_t index, Bytes record, Bytes raw_frame, ChangeSet* change);
   // Everything that is derived from the bytes of `row`. Fails for what is not valid record data.
