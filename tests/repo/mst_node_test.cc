@@ -12,6 +12,7 @@ using test::Outcome;
 
 const cbor::Cid kA = cbor::Cid::OfBlock(AsBytes("a"));
 const cbor::Cid kB = cbor::Cid::OfBlock(AsBytes("b"));
+const cbor::CidView kNone;
 const cbor::Cid kRaw = cbor::Cid::OfBlock(AsBytes("a"), cbor::kCodecRaw);
 
 std::string DecodeOutcome(const std::string& block) { return Outcome(MstNode().Decode(AsBytes(block))); }
@@ -73,6 +74,27 @@ TEST(MstNode, DecodesWhatIsEncoded) {
   std::string again;
   EncodeMstNode(node, &again);
   EXPECT_EQ(again, block);
+}
+
+// Sizes at which a head grows by a byte, and beyond what the short way of reading takes.
+TEST(MstNode, NodesOfAnySize) {
+  for (const size_t suffix : {1, 23, 24, 255, 256, 1024}) {
+    for (const size_t count : {1, 23, 24, 255, 256, 300}) {
+      MstNode node;
+      const std::string text(suffix, 'k');
+      for (size_t i = 0; i < count; ++i)
+        node.entries.push_back({i, text, kA.view(), i % 2 ? kB.view() : kNone});
+      std::string block, again;
+      EncodeMstNode(node, &block);
+      MstNode decoded;
+      ASSERT_EQ(Outcome(decoded.Decode(AsBytes(block))), "ok");
+      ASSERT_EQ(decoded.entries.size(), count);
+      EXPECT_EQ(decoded.entries.back().prefix, count - 1);
+      EXPECT_EQ(decoded.entries.back().suffix, text);
+      EncodeMstNode(decoded, &again);
+      EXPECT_EQ(again, block);
+    }
+  }
 }
 
 TEST(MstNode, IsReusable) {
