@@ -1,0 +1,158 @@
+#include "app/common_options.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/status.h"
+#include "repo/syntax.h"
+#include "spdlog/sinks/stdout_color_sinks.h"
+#include "spdlog/spdlog.h"
+
+namespace penstock::app {
+
+void StoreFlags::Bind(CLI::App* verb) {
+  verb->add_option("--store", url,
+                   "Where rows go: sqlite:PATH (or a path), or postgresql://… / libpq key=value words")
+      ->type_name("URL");
+  verb->add_option("--lease-wait", lease_wait_s, "How long to wait for another instance's lease of the store, seconds")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->type_name("S");
+}
+
+absl::StatusOr<std::unique_ptr<indexer::Store>> StoreFlags::Make(const Clock* clock, Counters* counters) const {
+  if (url.empty()) return InvalidInputError("--store is missing: sqlite:PATH or postgresql://…");
+  indexer::StoreOptions options;
+  options.url = url;
+  options.owner = OwnerName();
+  options.lease_wait_us = lease_wait_s * 1'000'000;
+  options.clock = clock;
+  options.counters = counters;
+  return indexer::MakeStore(options);
+}
+
+void FilterFlags::Bind(CLI::App* verb) {
+  verb->add_option("--collections", collections,
+                   "What to keep: NSIDs, prefixes such as space.atbb.*, or '*' for everything; NSID:create,… limits the actions")
+      ->delimiter(',')
+      ->type_name("NSID…");
+  verb->add_option("--exclude-collections", exclude_collections, "NSIDs or prefixes to leave out; wins over --collections")
+      ->delimiter(',')
+      ->type_name("NSID…");
+  verb->add_option("--dids", dids, "Only these accounts")->delimiter(',')->type_name("DID…");
+  verb->add_option("--exclude-dids", exclude_dids, "Never these accounts")->delimiter(',')->type_name("DID…");
+  verb->add_option("--actions", actions, "Only these: create, update, delete")->delimiter(',')->type_name("ACTION…");
+}
+
+absl::StatusOr<indexer::Filter> FilterFlags::Make(bool optional) const {
+  indexer::FilterOptions options;
+  options.collections = collections;
+  if (options.collections.empty()) {
+    if (!optional) {
+      return InvalidInputError("--collections is missing: NSIDs or prefixes such as 'space.atbb.*', or '*' for everything");
+    }
+    options.collections = {"*"};
+  }
+  for (const std::string& entry : exclude_collections) options.collections.push_back("-" + entry);
+  options.dids = dids;
+  options.exclude_dids = exclude_dids;
+  options.actions = actions;
+  return indexer::Filter::Make(options);
+}
+
+void PipelineFlags::Bind(CLI::App* verb) {
+  verb->add_option("--verify", verify, "What must be proven of a change: cid, signature or full; this version can do cid, and says so rather than do less")
+      ->capture_default_str()
+      ->type_name("LEVEL");
+  verb->add_option("--now", now, "Stop the clock at this datetime (for replays that must give the same verdicts)")
+      ->type_name("DATETIME");
+  verb->add_option("--workers", workers, "Threads that check commits; 0 = one less than the cores, at least 1")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 256))
+      ->type_name("N");
+  verb->add_option("--batch-rows", bounds.batch_rows, "Rows that fill a batch")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000))
+      ->type_name("N");
+  verb->add_option("--batch-kb", batch_kb_, "Size that fills a batch, KiB")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("KIB");
+  verb->add_option("--batch-age", batch_age_ms_, "Age at which a batch is written however small, milliseconds")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 60000))
+      ->type_name("MS");
+  verb->add_option("--cursor-interval", cursor_interval_ms_,
+                   "How often the cursor is written when nothing matched, milliseconds")
+      ->capture_default_str()
+      ->check(CLI::Range(10, 3600000))
+      ->type_name("MS");
+  verb->add_option("--queue-mb", queue_mb_, "Frames and changes that may wait between the threads, MiB; then the socket waits")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 16384))
+      ->type_name("MIB");
+  verb->add_option("--shutdown-timeout", shutdown_timeout_s,
+                   "How long to wait for the store when asked to stop, seconds")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{86400}))
+      ->type_name("S");
+}
+
+absl::StatusOr<std::unique_ptr<Clock>> PipelineFlags::MakeClock() const {
+  if (now.empty()) return std::unique_ptr<Clock>(std::make_unique<SystemClock>());
+  const auto datetime = repo::Datetime::Parse(now);
+  if (!datetime) return InvalidInputError("--now: '" + now + "' is no datetime such as 2026-01-15T12:00:00Z");
+  return std::unique_ptr<Clock>(std::make_unique<FixedClock>(datetime->micros));
+}
+
+absl::StatusOr<pipeline::PipelineOptions> PipelineFlags::Make(const indexer::Filter* filter, const Clock* clock,
+                                                              Counters* counters) const {
+  if (verify == "full" || verify == "signature") {
+    return InvalidInputError("--verify " + verify +
+                             ": this version cannot check signatures and chains; --verify cid proves block hashes, record CIDs "
+                             "and tree paths, and must be asked for by name");
+  }
+  if (verify != "cid") return InvalidInputError("--verify: '" + verify + "' is none of cid, signature, full");
+  pipeline::PipelineOptions options = bounds;
+  options.workers = workers != 0 ? workers : std::max(1u, std::thread::hardware_concurrency()) - 1;
+  options.workers = std::max<size_t>(1, options.workers);
+  options.batch_bytes = static_cast<size_t>(batch_kb_) * 1024;
+  options.batch_age_us = batch_age_ms_ * 1000;
+  options.cursor_interval_us = cursor_interval_ms_ * 1000;
+  options.worker_queue_bytes = static_cast<size_t>(queue_mb_) * 1024 * 1024 / 2 / options.workers;
+  options.writer_queue_bytes = static_cast<size_t>(queue_mb_) * 1024 * 1024 / 2;
+  options.verify = indexer::Verification::kCid;
+  options.filter = filter;
+  options.clock = clock;
+  options.counters = counters;
+  options.log = MakeLogger();
+  return options;
+}
+
+Logger MakeLogger() {
+  static const std::shared_ptr<spdlog::logger> logger = [] {
+    auto made = spdlog::stderr_color_mt("penstock");
+    made->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+    return made;
+  }();
+  return [](LogLevel level, std::string line) {
+    switch (level) {
+      case LogLevel::kInfo:
+        return logger->info("{}", line);
+      case LogLevel::kWarning:
+        return logger->warn("{}", line);
+      case LogLevel::kError:
+        return logger->error("{}", line);
+    }
+  };
+}
+
+std::string OwnerName() {
+  char host[256] = "unknown";
+  (void)gethostname(host, sizeof host - 1);
+  return std::string(host) + " pid " + std::to_string(getpid());
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,48 @@
+#pragma once
+
+// The service: subscriptions on one I/O thread, the pipeline behind them, and an orderly end. `run` and `demo` are this.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "firehose/session/subscription.h"
+#include "indexer/store.h"
+#include "pipeline/options.h"
+#include "pipeline/output.h"
+
+namespace penstock::app {
+
+struct ServiceOptions {
+  // One entry per source: its hosts in order of preference.
+  std::vector<std::vector<std::string>> sources;
+  // For a host whose cursor is not known: start here (0 = the oldest event it has) instead of at the live end.
+  std::optional<int64_t> start_cursor;
+  firehose::SubscriptionOptions subscription;  // hosts are filled in per source
+  pipeline::PipelineOptions pipeline;
+  int64_t shutdown_timeout_us = 30'000'000;
+  // Known before: cursors and quarantined frames of the store.
+  std::vector<indexer::SourceCursor> cursors;
+  std::vector<indexer::StoredQuarantine> quarantine;
+  const std::atomic<bool>* stop = nullptr;  // looked at every 50 ms: set from a signal handler, it ends the service
+  bool show_progress = true;
+  std::string name = "run";     // of the verb, for the progress line
+  // Asked every 50 ms on the I/O thread with the durable cursors; true stops the service. For the demo.
+  std::function<bool(const std::vector<indexer::SourceCursor>& durable)> finished;
+};
+
+// Runs until stopped. OK after a requested stop with everything written. Errors: kFailedPrecondition when every source is
+// stopped for good (a cursor in the future) or the lease was lost; what Pipeline::Finish says.
+// `output` outlives the call.
+absl::Status RunService(const ServiceOptions& options, pipeline::Output* output);
+
+}  // namespace penstock::app

@@ -1,0 +1,112 @@
+// `penstock replay FILE…`: the service's own pipeline, fed from recorded frames instead of a socket.
+
+#include <cstdio>
+#include <memory>
+
+#include "app/cli.h"
+#include "app/common_options.h"
+#include "app/progress.h"
+#include "app/stop_signals.h"
+#include "base/status.h"
+#include "firehose/capture.h"
+#include "fmt/format.h"
+#include "pipeline/file_feed.h"
+
+namespace penstock::app {
+namespace {
+
+struct ReplayCommand {
+  std::vector<std::string> files;
+  std::string out;
+  StoreFlags store;
+  FilterFlags filter;
+  PipelineFlags pipeline;
+
+  // Where changes end, and what belongs to it.
+  struct Target {
+    std::unique_ptr<indexer::Store> store;  // null for NDJSON
+    std::unique_ptr<pipeline::Output> output;
+    std::vector<indexer::SourceCursor> cursors;
+    std::vector<indexer::StoredQuarantine> quarantine;
+  };
+
+  absl::StatusOr<Target> OpenTarget(const Clock* clock, Counters* counters) const {
+    Target target;
+    if (out == "ndjson") {
+      if (!store.url.empty()) return InvalidInputError("--out ndjson and --store exclude each other");
+      target.output = std::make_unique<pipeline::NdjsonOutput>(stdout, stderr);
+      return target;
+    }
+    if (!out.empty()) return InvalidInputError("--out: '" + out + "' is not ndjson");
+    if (store.url.empty()) return InvalidInputError("say where to: --store URL or --out ndjson");
+    ASSIGN_OR_RETURN(target.store, store.Make(clock, counters));
+    RETURN_IF_ERROR(target.store->Open());
+    ASSIGN_OR_RETURN(target.cursors, target.store->LoadCursors());
+    ASSIGN_OR_RETURN(target.quarantine, target.store->LoadQuarantine());
+    target.output = std::make_unique<pipeline::StoreOutput>(target.store.get());
+    return target;
+  }
+
+  absl::Status Execute() {
+    ASSIGN_OR_RETURN(const std::unique_ptr<Clock> clock, pipeline.MakeClock());
+    ASSIGN_OR_RETURN(const indexer::Filter wanted, filter.Make(/*optional=*/true));
+    Counters counters;
+    ASSIGN_OR_RETURN(const pipeline::PipelineOptions options, pipeline.Make(&wanted, clock.get(), &counters));
+    ASSIGN_OR_RETURN(const Target target, OpenTarget(clock.get(), &counters));
+    const std::atomic<bool>& stop = StopOnSignals();
+
+    // One file after the other, each a source of its own with its own cursor.
+    for (const std::string& file : files) {
+      if (stop.load()) break;
+      ASSIGN_OR_RETURN(std::string source, firehose::FileSourceName(file));
+      std::optional<int64_t> cursor;
+      for (const indexer::SourceCursor& known : target.cursors) {
+        if (known.source == source) cursor = known.position;
+      }
+      pipeline::Pipeline line(options, target.output.get());
+      line.AddSource(source, cursor, target.quarantine);
+      std::atomic<bool> failed{false};
+      line.Start([&failed] { failed.store(true); });
+      Progress progress("replay", &line, options.log);
+      std::atomic<bool> end{false};
+      const pipeline::FileFeed feed = {file, source, &end, [&] {
+                                         if (stop.load(std::memory_order_relaxed) || failed.load(std::memory_order_relaxed)) end.store(true);
+                                         progress.Tick();
+                                       }};
+      absl::Status read = pipeline::FeedFrames(feed, &line, &counters, options.log);
+      const absl::Status written = line.Finish(pipeline.shutdown_timeout_us());
+      progress.Finish();
+      RETURN_IF_ERROR(written);
+      RETURN_IF_ERROR(read);
+      const pipeline::Pipeline::Stats stats = line.stats();
+      if (target.store != nullptr) {
+        std::fprintf(stderr, "%s: %s frames, %s matched, %s rows written, %s already known\n", file.c_str(),
+                     Grouped(stats.frames).c_str(), Grouped(stats.matched).c_str(), Grouped(stats.rows).c_str(),
+                     Grouped(stats.stale).c_str());
+      }
+    }
+    for (const auto& [name, count] : counters.Snapshot()) {
+      std::fprintf(stderr, "%s %llu\n", name.c_str(), static_cast<unsigned long long>(count));
+    }
+    return absl::OkStatus();
+  }
+};
+
+}  // namespace
+
+void RegisterReplay(Cli& cli) {
+  auto command = std::make_shared<ReplayCommand>();
+  CLI::App* verb = cli.AddVerb("replay", "Run recorded frames through the pipeline: into a store, or out as NDJSON", [command] {
+    const absl::Status status = command->Execute();
+    return status.ok() ? kExitDone : Report(status);
+  });
+  verb->add_option("files", command->files, ".frames, .frames.zst, or a folder made by `penstock record`")
+      ->required()
+      ->type_name("FILE…");
+  verb->add_option("--out", command->out, "ndjson: print one line per change instead of writing to a store")->type_name("FORM");
+  command->store.Bind(verb);
+  command->filter.Bind(verb);
+  command->pipeline.Bind(verb);
+}
+
+}  // namespace penstock::app

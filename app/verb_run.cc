@@ -1,0 +1,107 @@
+// `penstock run`: the service.
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "absl/strings/str_split.h"
+#include "app/cli.h"
+#include "app/common_options.h"
+#include "app/service.h"
+#include "app/stop_signals.h"
+#include "app/subscription_options.h"
+#include "base/status.h"
+
+namespace penstock::app {
+namespace {
+
+struct RunCommand {
+  std::vector<std::string> relays;
+  std::optional<int64_t> cursor;
+  std::string out;
+  StoreFlags store;
+  FilterFlags filter;
+  PipelineFlags pipeline;
+  SubscriptionFlags subscription;
+
+  absl::Status Execute() {
+    if (relays.empty()) return InvalidInputError("--relay is missing: the host of a relay or PDS, for example wss://relay.example");
+    ASSIGN_OR_RETURN(const indexer::Filter wanted, filter.Make(/*optional=*/false));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Clock> clock, pipeline.MakeClock());
+    Counters counters;
+    ServiceOptions service;
+    ASSIGN_OR_RETURN(service.pipeline, pipeline.Make(&wanted, clock.get(), &counters));
+    for (const std::string& relay : relays) service.sources.push_back(absl::StrSplit(relay, ',', absl::SkipWhitespace()));
+    service.start_cursor = cursor;
+    service.stop = &StopOnSignals();
+    ASSIGN_OR_RETURN(service.subscription, subscription.Make());
+    service.shutdown_timeout_us = pipeline.shutdown_timeout_us();
+
+    std::unique_ptr<indexer::Store> opened;
+    std::unique_ptr<pipeline::Output> output;
+    if (out == "ndjson") {
+      if (!store.url.empty()) return InvalidInputError("--out ndjson and --store exclude each other");
+      output = std::make_unique<pipeline::NdjsonOutput>(stdout, stderr);
+    } else if (!out.empty()) {
+      return InvalidInputError("--out: '" + out + "' is not ndjson");
+    } else {
+      ASSIGN_OR_RETURN(opened, store.Make(clock.get(), &counters));
+      RETURN_IF_ERROR(OpenPatiently(opened.get(), service.pipeline, *service.stop));
+      ASSIGN_OR_RETURN(service.cursors, opened->LoadCursors());
+      ASSIGN_OR_RETURN(service.quarantine, opened->LoadQuarantine());
+      output = std::make_unique<pipeline::StoreOutput>(opened.get());
+    }
+    const absl::Status status = RunService(service, output.get());
+    for (const auto& [name, count] : counters.Snapshot()) {
+      Log(service.pipeline.log, LogLevel::kInfo, name + " " + std::to_string(count));
+    }
+    return status;
+  }
+
+  // A database that is not up yet at our start is waited for like one that goes away later.
+  static absl::Status OpenPatiently(indexer::Store* store, const pipeline::PipelineOptions& options,
+                                    const std::atomic<bool>& stop) {
+    auto wait = std::chrono::microseconds(options.retry_min_us);
+    for (bool first = true;; first = false) {
+      absl::Status status = store->Open();
+      if (status.ok() || !IsTransient(status)) return status;
+      if (first) Log(options.log, LogLevel::kWarning, "store: unavailable, waiting: " + std::string(Message(status)));
+      const auto until = std::chrono::steady_clock::now() + wait;
+      while (std::chrono::steady_clock::now() < until) {
+        if (stop.load()) return DeadlineExceededError("stopped while the store was unavailable");
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+      wait = std::min(wait * 2, std::chrono::microseconds(options.retry_max_us));
+    }
+  }
+};
+
+}  // namespace
+
+void RegisterRun(Cli& cli) {
+  auto command = std::make_shared<RunCommand>();
+  CLI::App* verb = cli.AddVerb("run", "Follow relays or PDSes, verify, and index into a store", [command] {
+    const absl::Status status = command->Execute();
+    return status.ok() ? kExitDone : Report(status);
+  });
+  verb->add_option("--relay", command->relays,
+                   "A source: wss://HOST, or several separated by commas, tried in order when one fails; give it again for "
+                   "another source")
+      ->type_name("URL[,URL…]")
+      ->take_all()
+      ->allow_extra_args(false);
+  verb->add_option("--cursor", command->cursor,
+                   "Where a source begins that the store does not know yet: a seq, or 0 for the oldest event it has; without "
+                   "it, at the live end")
+      ->check(CLI::Range(int64_t{0}, (int64_t{1} << 53) - 1))
+      ->type_name("SEQ");
+  verb->add_option("--out", command->out, "ndjson: print one line per change instead of writing to a store; keeps no cursor")
+      ->type_name("FORM");
+  command->store.Bind(verb);
+  command->filter.Bind(verb);
+  command->pipeline.Bind(verb);
+  command->subscription.Bind(verb);
+}
+
+}  // namespace penstock::app
