@@ -248,8 +248,12 @@ TEST_F(PipelineTest, WhatTheFilterDropsStillMovesTheCursor) {
 
 TEST_F(PipelineTest, AGapAndAQuarantinedFrameAreDurableBeforeTheCursorPassesThem) {
   output_.CheckCursor([this](int64_t cursor, const std::vector<FakeOutput::Written>&) {
-    if (cursor > 10) EXPECT_EQ(output_.quarantined_.size(), 1u);
-    if (cursor > 20) EXPECT_THAT(output_.gaps_, ElementsAre("outdated_cursor"));
+    if (cursor > 10) {
+      EXPECT_EQ(output_.quarantined_.size(), 1u);
+    }
+    if (cursor > 20) {
+      EXPECT_THAT(output_.gaps_, ElementsAre("outdated_cursor"));
+    }
   });
   options_.batch_rows = 3;
   Start(/*cursor=*/5);

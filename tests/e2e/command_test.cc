@@ -1,0 +1,159 @@
+// The command line as a user meets it: exit codes, precedence of flag, environment and file, what is refused.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "fixtures/builder/stream.h"
+#include "firehose/capture.h"
+#include "tests/e2e/program.h"
+#include "tests/support/database/temp_folder.h"
+
+namespace penstock::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+class Command : public testing::Test {
+ protected:
+  Command() : frames_(folder_.path() / "some.frames") {
+    builder::StreamOptions options;
+    options.seed = 3;
+    options.accounts = 5;
+    options.commits = 40;
+    builder::StreamBuilder stream(options);
+    auto writer = firehose::CaptureWriter::Create(frames_);
+    builder::StreamFrame frame;
+    while (stream.Next(&frame)) EXPECT_TRUE((*writer)->Append(AsBytes(frame.bytes)).ok());
+    EXPECT_TRUE((*writer)->Close().ok());
+  }
+  ~Command() override { unsetenv("PENSTOCK_COLLECTIONS"); }
+
+  size_t Lines(const std::string& text) { return static_cast<size_t>(std::count(text.begin(), text.end(), '\n')); }
+
+  TempFolder folder_;
+  std::string frames_;
+};
+
+TEST_F(Command, HelpAndVersionSucceed) {
+  EXPECT_EQ(RunProgram({"--help"}).exit_code, 0);
+  EXPECT_EQ(RunProgram({"run", "--help"}).exit_code, 0);
+  EXPECT_THAT(RunProgram({"--version"}).out, HasSubstr("penstock"));
+}
+
+TEST_F(Command, WrongUsageIsExitTwo) {
+  EXPECT_EQ(RunProgram({}).exit_code, 2);
+  EXPECT_EQ(RunProgram({"no-such-verb"}).exit_code, 2);
+  EXPECT_EQ(RunProgram({"replay", frames_, "--no-such-option"}).exit_code, 2);
+  EXPECT_EQ(RunProgram({"replay", frames_, "--verify", "cid"}).exit_code, 2);  // neither --store nor --out
+  EXPECT_EQ(RunProgram({"replay", frames_, "--verify", "cid", "--out", "xml"}).exit_code, 2);
+  EXPECT_EQ(RunProgram({"run", "--collections", "*", "--verify", "cid"}).exit_code, 2);  // no --relay
+  EXPECT_EQ(RunProgram({"run", "--relay", "ws://127.0.0.1:1", "--verify", "cid", "--out", "ndjson"}).exit_code, 2);  // no --collections
+  EXPECT_EQ(RunProgram({"run", "--relay", "ftp://x", "--collections", "*", "--verify", "cid", "--out", "ndjson"}).exit_code, 2);
+}
+
+TEST_F(Command, AFileThatIsNotThereOrNoCaptureIsExitOneOrTwoAndSaysWhich) {
+  const ProgramRun missing = RunProgram({"replay", "/nowhere.frames", "--verify", "cid", "--out", "ndjson"});
+  EXPECT_NE(missing.exit_code, 0);
+  EXPECT_THAT(missing.err, HasSubstr("/nowhere.frames"));
+  const std::string cut = folder_.path() / "cut.frames";
+  std::ofstream(cut, std::ios::binary) << std::string("\0\0\1\0abc", 7);
+  const ProgramRun run = RunProgram({"replay", cut, "--verify", "cid", "--out", "ndjson"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("cut.frames"));
+}
+
+TEST_F(Command, VerifyFullIsRefusedAndNeverSilentlyWeaker) {
+  for (const std::vector<std::string>& level : {std::vector<std::string>{"--verify", "full"}, {"--verify", "signature"}, {}}) {
+    std::vector<std::string> args = {"replay", frames_, "--out", "ndjson"};
+    args.insert(args.end(), level.begin(), level.end());
+    const ProgramRun run = RunProgram(args);
+    EXPECT_EQ(run.exit_code, 2);
+    EXPECT_THAT(run.out, IsEmpty());
+    EXPECT_THAT(run.err, HasSubstr("--verify cid"));
+  }
+}
+
+TEST_F(Command, FlagBeatsEnvironmentBeatsFile) {
+  const std::string config = folder_.path() / "penstock.toml";
+  std::ofstream(config) << "verify = \"cid\"\nout = \"ndjson\"\ncollections = [\"space.atbb.*\"]\n";
+  const auto collections = [](const std::string& out) {
+    std::string seen;
+    for (const char* prefix : {"space.atbb.", "com.huddle.", "app.bsky."}) {
+      if (out.find(std::string("\"collection\":\"") + prefix) != std::string::npos) seen += prefix;
+    }
+    return seen;
+  };
+  const std::vector<std::string> base = {"replay", frames_, "--config", config};
+  EXPECT_EQ(collections(RunProgram(base).out), "space.atbb.");
+  setenv("PENSTOCK_COLLECTIONS", "com.huddle.*", 1);
+  EXPECT_EQ(collections(RunProgram(base).out), "com.huddle.");
+  std::vector<std::string> flag = base;
+  flag.insert(flag.end(), {"--collections", "app.bsky.*"});
+  EXPECT_EQ(collections(RunProgram(flag).out), "app.bsky.");
+}
+
+TEST_F(Command, AnUnknownKeyInTheFileIsAMistakeThatIsSaid) {
+  const std::string config = folder_.path() / "penstock.toml";
+  std::ofstream(config) << "colections = [\"*\"]\n";
+  const ProgramRun run = RunProgram({"replay", frames_, "--config", config, "--verify", "cid", "--out", "ndjson"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("colections"));
+}
+
+TEST_F(Command, ReplayIntoAStoreResumesAndTheCursorCanBeMoved) {
+  const std::string store = folder_.path() / "store.db";
+  const std::vector<std::string> replay = {"replay", frames_, "--verify", "cid", "--store", store};
+  ASSERT_EQ(RunProgram(replay).exit_code, 0);
+  const std::string shown = RunProgram({"cursor", "show", "--store", store}).out;
+  ASSERT_THAT(shown, testing::StartsWith("file:"));
+  EXPECT_THAT(RunProgram(replay).err, HasSubstr("0 frames"));
+  const std::string source = shown.substr(0, shown.find('\t'));
+  EXPECT_EQ(RunProgram({"cursor", "set", source, "3", "--store", store}).out, source + "\t3\n");
+  EXPECT_THAT(RunProgram(replay).err, HasSubstr("0 rows written"));  // everything is known already
+  EXPECT_EQ(RunProgram({"cursor", "show", "--store", store}).out, shown);
+  EXPECT_EQ(RunProgram({"cursor", "clear", source, "--store", store}).out, "");
+}
+
+TEST_F(Command, TwoInstancesNeverShareAStore) {
+  const std::string store = "sqlite:" + (folder_.path() / "store.db").string();
+  ProgramProcess first({"run", "--relay", "ws://127.0.0.1:1", "--collections", "*", "--verify", "cid", "--store", store});
+  ProgramRun second;
+  for (int attempts = 0; attempts < 200; ++attempts) {
+    second = RunProgram({"cursor", "show", "--store", store});
+    if (second.exit_code != 0) break;  // the first one has its lease now
+  }
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_THAT(second.err, HasSubstr("pid " + std::to_string(first.pid())));
+  first.Signal(SIGTERM);
+  EXPECT_EQ(first.Wait(20), 0);
+  EXPECT_EQ(RunProgram({"cursor", "show", "--store", store}).exit_code, 0);
+}
+
+TEST_F(Command, InspectExplainsARefusalAndFails) {
+  const ProgramRun bad = RunProgram({"inspect", "cbor", "hex:a2616201616100"});
+  EXPECT_EQ(bad.exit_code, 1);
+  EXPECT_THAT(bad.out, HasSubstr("cbor_map_key_order"));
+  const ProgramRun good = RunProgram({"inspect", "cbor", "hex:a2616100616201"});
+  EXPECT_EQ(good.exit_code, 0);
+  EXPECT_THAT(good.out, HasSubstr("{\"a\":0,\"b\":1}"));
+  EXPECT_EQ(RunProgram({"inspect", "cid", "bafyreie5737gdxlw5i64vzichcalba3z2v5n6icifvx5xytvske7mr3hpm"}).exit_code, 0);
+  EXPECT_EQ(RunProgram({"inspect", "cid", "bafyreie"}).exit_code, 1);
+  const ProgramRun frame = RunProgram({"inspect", "frame", frames_, "--index", "0"});
+  EXPECT_EQ(frame.exit_code, 0) << frame.out << frame.err;
+}
+
+TEST_F(Command, DemoTellsItsStory) {
+  const ProgramRun run = RunProgram({"demo", "--store", (folder_.path() / "demo.db").string()});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  for (const char* part : {"space.atbb.post", "com.huddle.booking", "sh.tangled.repo", "What was refused", "Next"}) {
+    EXPECT_THAT(run.out, HasSubstr(part));
+  }
+}
+
+}  // namespace
+}  // namespace penstock::test
