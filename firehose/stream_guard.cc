@@ -20,7 +20,9 @@ StreamGuard::StreamGuard(std::string source, Mode mode, StreamSink* sink, Counte
 
 void StreamGuard::Start(std::optional<int64_t> cursor, std::string_view start, std::string detail) {
   cursor_ = cursor;
-  position_ = mode_ == Mode::kLive ? cursor : std::nullopt;  // in a file, what lies before the cursor is still counted off
+  position_ = mode_ == Mode::kLive
+                  ? cursor
+                  : std::nullopt;  // in a file, what lies before the cursor is still counted off
   first_ = true;
   explained_ = false;
   outdated_ = false;
@@ -33,7 +35,8 @@ void StreamGuard::Start(std::optional<int64_t> cursor, std::string_view start, s
 
 StreamVerdict StreamGuard::OnMessage(Delivery* delivery) {
   const Bytes message = delivery->buffer.bytes();
-  if (absl::Status status = DecodeFrame(message, &delivery->frame); !status.ok()) return OnFramingError(status, message);
+  if (absl::Status status = DecodeFrame(message, &delivery->frame); !status.ok())
+    return OnFramingError(status, message);
   return OnFrame(delivery->frame);
 }
 
@@ -61,17 +64,19 @@ StreamVerdict StreamGuard::OnFrame(const Frame& frame) {
 StreamVerdict StreamGuard::OnSeq(int64_t seq) {
   if (mode_ == Mode::kLive && first_ && position_.has_value()) {
     if (seq == *position_) {
-      // ES sends from the cursor on, inclusive; the reference implementations exclude it. We hold this one already.
+      // ES sends from the cursor on, inclusive; the reference implementations exclude it. We hold this one
+      // already.
       first_ = false;
       outdated_ = false;  // the server still has our cursor's event, so nothing between was lost
       counters_->Count("frames_duplicate");
       return kSkip;
     }
     if (seq < *position_) {
-      // Asked for what comes after the cursor and got what lies before it: this is not the sequence that the cursor
-      // belongs to. To go on would mean to reset the cursor, which only the operator may do.
+      // Asked for what comes after the cursor and got what lies before it: this is not the sequence that the
+      // cursor belongs to. To go on would mean to reset the cursor, which only the operator may do.
       counters_->Count("suspected_future_cursor");
-      Say(LogLevel::kError, "first event after cursor " + Text(position_) + " has seq " + std::to_string(seq) +
+      Say(LogLevel::kError, "first event after cursor " + Text(position_) + " has seq " +
+                                std::to_string(seq) +
                                 ": the cursor is ahead of this stream; stopped, the cursor is kept");
       return StreamVerdict{StreamAction::kStop, "suspected_future_cursor"};
     }
@@ -113,9 +118,11 @@ void StreamGuard::OpenPendingGaps(int64_t seq) {
   outdated_ = quarantined_ = false;
 }
 
-void StreamGuard::OpenGap(std::optional<int64_t> from, int64_t to, std::string_view reason, std::string detail) {
+void StreamGuard::OpenGap(std::optional<int64_t> from, int64_t to, std::string_view reason,
+                          std::string detail) {
   counters_->Count(std::string("gap_").append(reason));
-  SayRepeated(LogLevel::kWarning, std::string("gap from ") + Text(from) + " to " + std::to_string(to) + ": " + std::string(reason));
+  SayRepeated(LogLevel::kWarning, std::string("gap from ") + Text(from) + " to " + std::to_string(to) + ": " +
+                                      std::string(reason));
   StreamGap gap;
   gap.from = from;
   gap.to = to;
@@ -127,18 +134,21 @@ void StreamGuard::OpenGap(std::optional<int64_t> from, int64_t to, std::string_v
 StreamVerdict StreamGuard::OnInfo(const Frame& frame) {
   if (frame.name != "OutdatedCursor") {
     counters_->Count("info_other");
-    SayRepeated(LogLevel::kInfo, "info " + Printable(frame.name, 64) + ": " + Printable(frame.message.value_or("")));
+    SayRepeated(LogLevel::kInfo,
+                "info " + Printable(frame.name, 64) + ": " + Printable(frame.message.value_or("")));
     return kSkip;
   }
   counters_->Count("info_outdated_cursor");
-  // Without a position there is nothing that could have been missed. The cursor stays as it is: the next event moves it.
+  // Without a position there is nothing that could have been missed. The cursor stays as it is: the next
+  // event moves it.
   if (position_.has_value()) outdated_ = true;
   return kSkip;
 }
 
 StreamVerdict StreamGuard::OnErrorFrame(const Frame& frame) {
   const bool live = mode_ == Mode::kLive;
-  const std::string line = "error frame " + Printable(frame.name, 64) + ": " + Printable(frame.message.value_or(""));
+  const std::string line =
+      "error frame " + Printable(frame.name, 64) + ": " + Printable(frame.message.value_or(""));
   if (frame.name == "FutureCursor") {
     counters_->Count("error_frame_future_cursor");
     if (!live) return kSkip;
@@ -155,7 +165,8 @@ StreamVerdict StreamGuard::OnErrorFrame(const Frame& frame) {
 }
 
 StreamVerdict StreamGuard::OnFramingError(const absl::Status& error, Bytes bytes) {
-  // DecodeFrame fails only with a Reject; anything else would be our own fault and is still no reason to lose the stream.
+  // DecodeFrame fails only with a Reject; anything else would be our own fault and is still no reason to lose
+  // the stream.
   const Reject reject = RejectOf(error).value_or(Reject::kFrameBadPayload);
   counters_->Count(reject);
   const int64_t position = position_.value_or(0);
@@ -167,13 +178,15 @@ StreamVerdict StreamGuard::OnFramingError(const absl::Status& error, Bytes bytes
       poison_attempts_ = poison_position_ == position ? poison_attempts_ + 1 : 1;
       poison_position_ = position;
       if (poison_attempts_ < kPoisonAttempts) {
-        Say(LogLevel::kWarning, "framing error after seq " + Text(position_) + ": " + Printable(Message(error)));
+        Say(LogLevel::kWarning,
+            "framing error after seq " + Text(position_) + ": " + Printable(Message(error)));
         return StreamVerdict{StreamAction::kReconnect, "framing"};
       }
       poison_attempts_ = 0;  // a second poison frame behind this one gets its own attempts
     }
     counters_->Count("quarantined");
-    SayRepeated(LogLevel::kError, "frame after seq " + Text(position_) + " quarantined: " + Printable(Message(error)));
+    SayRepeated(LogLevel::kError,
+                "frame after seq " + Text(position_) + " quarantined: " + Printable(Message(error)));
     PoisonFrame poison;
     poison.position = position;
     poison.reject = reject;

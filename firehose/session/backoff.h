@@ -1,7 +1,7 @@
 #pragma once
 
-// Exponential backoff with full jitter: each wait is anywhere between nothing and a ceiling that doubles, so that a
-// thousand consumers of a relay that restarts do not come back in step.
+// Exponential backoff with full jitter: each wait is anywhere between nothing and a ceiling that doubles, so
+// that a thousand consumers of a relay that restarts do not come back in step.
 
 #include <algorithm>
 #include <chrono>

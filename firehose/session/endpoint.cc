@@ -1,9 +1,8 @@
 #include "firehose/session/endpoint.h"
 
+#include <algorithm>
 #include <boost/url/parse.hpp>
 #include <boost/url/url.hpp>
-
-#include <algorithm>
 #include <charconv>
 
 #include "base/status.h"
@@ -41,7 +40,8 @@ absl::StatusOr<Endpoint> FromUrl(const urls::url_view& url, std::string_view tex
   endpoint.host = Lower(url.host_address());
   if (endpoint.host.empty()) return Malformed("no host", text);
   // What is percent-encoded there could hold anything, line breaks for the Host header included.
-  const bool printable = std::all_of(endpoint.host.begin(), endpoint.host.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  const bool printable =
+      std::all_of(endpoint.host.begin(), endpoint.host.end(), [](char c) { return c > 0x20 && c < 0x7f; });
   if (!printable) return Malformed("not a host name", text);
   endpoint.port = endpoint.tls ? 443 : 80;
   if (const std::string port(url.port()); !port.empty()) {
@@ -76,7 +76,8 @@ absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text) {
 }
 
 absl::StatusOr<Endpoint> ParseRedirect(const Endpoint& from, std::string_view location) {
-  const auto reference = urls::parse_uri_reference(boost::core::string_view(location.data(), location.size()));
+  const auto reference =
+      urls::parse_uri_reference(boost::core::string_view(location.data(), location.size()));
   if (!reference) return Malformed("bad redirect", location);
   const std::string base_text = from.Url() + from.target;
   const auto base = urls::parse_uri(base_text);

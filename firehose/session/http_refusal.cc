@@ -42,7 +42,8 @@ std::optional<std::chrono::seconds> ParseRetryAfter(std::string_view value, int6
   }
 
   const std::string text(value);
-  for (const char* format : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"}) {
+  for (const char* format :
+       {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"}) {
     std::tm time{};
     const char* rest = strptime(text.c_str(), format, &time);
     if (rest == nullptr || *rest != '\0') continue;

@@ -17,8 +17,8 @@ enum class Refusal : uint8_t {
 };
 Refusal RefusalOf(int http_status);
 
-// The value of a Retry-After header, seconds or an HTTP date (RFC 9110, all three forms), as time from now, not less than
-// zero; nullopt for anything else. `now_us`: microseconds since the epoch.
+// The value of a Retry-After header, seconds or an HTTP date (RFC 9110, all three forms), as time from now,
+// not less than zero; nullopt for anything else. `now_us`: microseconds since the epoch.
 std::optional<std::chrono::seconds> ParseRetryAfter(std::string_view value, int64_t now_us);
 
 }  // namespace penstock::firehose

@@ -1,5 +1,7 @@
 #include "firehose/session/subscription.h"
 
+#include <algorithm>
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -9,9 +11,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/websocket/error.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
-
-#include <algorithm>
-#include <atomic>
 #include <exception>
 #include <mutex>
 #include <random>
@@ -36,7 +35,8 @@ using SteadyClock = net::steady_timer::clock_type;
 using std::chrono::microseconds;
 
 constexpr int kMaxRedirects = 3;  // protocol 1.1
-// How much of a message that is too large is read over, once it is known for poison. Who sends more is not worth it.
+// How much of a message that is too large is read over, once it is known for poison. Who sends more is not
+// worth it.
 constexpr size_t kMaxDrainBytes = 16 * kMaxFrameBytes;
 constexpr int64_t kLagSampleMicros = 1'000'000;
 constexpr int64_t kNoSeq = -1;
@@ -45,10 +45,10 @@ constexpr int64_t kNoSeq = -1;
 struct Outcome {
   std::string_view cause;  // static, for "reconnect_<cause>"
   std::string detail;
-  bool progress = false;   // an event was delivered
+  bool progress = false;  // an event was delivered
   std::optional<Refusal> refusal;
   std::optional<microseconds> retry_after;
-  absl::Status stop;       // not OK: only an operator can help
+  absl::Status stop;  // not OK: only an operator can help
 };
 
 std::string Seconds(microseconds time) {
@@ -58,7 +58,8 @@ std::string Seconds(microseconds time) {
 
 std::string_view CauseOfBrokenStream(const error_code& ec) {
   if (ec == websocket::error::closed) return "closed";
-  if (ec == websocket::condition::protocol_violation || ec == websocket::error::message_too_big) return "protocol";
+  if (ec == websocket::condition::protocol_violation || ec == websocket::error::message_too_big)
+    return "protocol";
   return "reset";
 }
 
@@ -160,7 +161,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
   struct Host {
     Host(Endpoint where, const Impl& owner)
         : endpoint(std::move(where)),
-          guard(endpoint.Name(), StreamGuard::Mode::kLive, owner.resources_.sink, owner.resources_.counters, owner.resources_.log) {}
+          guard(endpoint.Name(), StreamGuard::Mode::kLive, owner.resources_.sink, owner.resources_.counters,
+                owner.resources_.log) {}
 
     const Endpoint endpoint;
     StreamGuard guard;
@@ -171,8 +173,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
 
   // --- From one attempt to the next
 
-  // Counts and logs how an attempt ended, chooses the host of the next one and returns how long to wait before it; max()
-  // if there is none left.
+  // Counts and logs how an attempt ended, chooses the host of the next one and returns how long to wait
+  // before it; max() if there is none left.
   microseconds Judge(Host& host, const Outcome& end) {
     resources_.counters->Count(std::string("reconnect_").append(end.cause));
     ++reconnects_;
@@ -183,7 +185,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
       ++failures_;
     }
     microseconds wait = backoff_.Next();
-    // After events the ceiling is low, and a peer that found fault with us, or we with it, must not see us at once again.
+    // After events the ceiling is low, and a peer that found fault with us, or we with it, must not see us at
+    // once again.
     if (end.cause != "closed" && end.cause != "reset") wait = std::max(wait, options_.backoff_first / 2);
 
     const auto now = SteadyClock::now();
@@ -206,13 +209,14 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
     const Host& next = *hosts_[current_];
     if (next.not_before > now + wait) wait = std::chrono::duration_cast<microseconds>(next.not_before - now);
     Log(resources_.log, LogLevel::kWarning,
-        host.endpoint.Name() + ": " + std::string(end.cause) + (end.detail.empty() ? "" : ": " + end.detail) + "; " +
-            (current_ != before ? "going on with " + next.endpoint.Name() : std::string("again")) + " in " + Seconds(wait));
+        host.endpoint.Name() + ": " + std::string(end.cause) + (end.detail.empty() ? "" : ": " + end.detail) +
+            "; " + (current_ != before ? "going on with " + next.endpoint.Name() : std::string("again")) +
+            " in " + Seconds(wait));
     return wait;
   }
 
-  // Sets current_: the same host, or if `leave` the next in the list, preferring those that are free at `when`; else the one
-  // that is free first. False if all refused for good.
+  // Sets current_: the same host, or if `leave` the next in the list, preferring those that are free at
+  // `when`; else the one that is free first. False if all refused for good.
   bool ChooseHost(bool leave, SteadyClock::time_point when) {
     std::optional<size_t> best;
     for (size_t i = 0; i < hosts_.size(); ++i) {
@@ -239,7 +243,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
     if (ws == nullptr) co_return end;
     resources_.counters->Count("connect_ok");
     Log(resources_.log, LogLevel::kInfo,
-        source + ": connected, " + (cursor.has_value() ? "cursor " + std::to_string(*cursor) : std::string("without a cursor")));
+        source + ": connected, " +
+            (cursor.has_value() ? "cursor " + std::to_string(*cursor) : std::string("without a cursor")));
     if (followed_ != source) host.came_from = PlaceBefore(source);
     followed_ = source;
     if (host.came_from.empty()) {
@@ -261,8 +266,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
     co_return end;
   }
 
-  // The host that events came from before `source`: the one followed last, or in an earlier run any that has a cursor;
-  // empty if there is none.
+  // The host that events came from before `source`: the one followed last, or in an earlier run any that has
+  // a cursor; empty if there is none.
   std::string PlaceBefore(const std::string& source) const {
     if (!followed_.empty()) return followed_;
     for (const std::string& name : names_) {
@@ -317,7 +322,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
           end->cause = verdict.cause;
           end->stop = FailedPreconditionError(
               host.guard.source() + ": " + std::string(verdict.cause) + ": the cursor" +
-              (host.guard.position().has_value() ? " " + std::to_string(*host.guard.position()) : std::string()) +
+              (host.guard.position().has_value() ? " " + std::to_string(*host.guard.position())
+                                                 : std::string()) +
               " is ahead of the stream; it is kept, and only the operator may set or clear it");
           co_return;
       }
@@ -336,7 +342,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
     return {};
   }
 
-  // Hands it over, waiting while the sink is full; meanwhile nothing is read, and the relay feels it. False on stop.
+  // Hands it over, waiting while the sink is full; meanwhile nothing is read, and the relay feels it. False
+  // on stop.
   net::awaitable<bool> Deliver(const std::string& source, DeliveryPtr* delivery, WebSocket& ws) {
     if (resources_.sink->Offer(source, delivery)) co_return true;
     resources_.counters->Count("backpressure");
@@ -401,16 +408,18 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
     }
   }
 
-  // One connection to `endpoint`, without redirects. Null with `*answer` filled when the upgrade was refused, else with
+  // One connection to `endpoint`, without redirects. Null with `*answer` filled when the upgrade was refused,
+  // else with
   // `*end` filled.
-  net::awaitable<std::shared_ptr<WebSocket>> DialOnce(const Endpoint& endpoint, bool foreign, HttpAnswer* answer,
-                                                      Outcome* end) {
+  net::awaitable<std::shared_ptr<WebSocket>> DialOnce(const Endpoint& endpoint, bool foreign,
+                                                      HttpAnswer* answer, Outcome* end) {
     std::vector<tcp::endpoint> addresses;
     error_code ec = co_await Resolve(endpoint, &addresses);
     if (stopping_) co_return nullptr;
     if (ec) co_return Failed("dns", endpoint, ec, end);
     if (foreign && !options_.allow_private_redirects) {
-      std::erase_if(addresses, [](const tcp::endpoint& address) { return !IsPublicAddress(address.address()); });
+      std::erase_if(addresses,
+                    [](const tcp::endpoint& address) { return !IsPublicAddress(address.address()); });
       if (addresses.empty()) {
         end->cause = "redirect";
         end->refusal = Refusal::kWrong;
@@ -439,13 +448,15 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
     co_return Failed(step, endpoint, ec, end);
   }
 
-  static std::nullptr_t Failed(std::string_view step, const Endpoint& endpoint, const error_code& ec, Outcome* end) {
+  static std::nullptr_t Failed(std::string_view step, const Endpoint& endpoint, const error_code& ec,
+                               Outcome* end) {
     end->cause = step;
     end->detail = endpoint.Url() + ": " + ec.message();
     return nullptr;
   }
 
-  // Asks the system's resolver. It cannot be interrupted, so when it takes too long its answer is left to nobody.
+  // Asks the system's resolver. It cannot be interrupted, so when it takes too long its answer is left to
+  // nobody.
   net::awaitable<error_code> Resolve(const Endpoint& endpoint, std::vector<tcp::endpoint>* addresses) {
     error_code not_address;
     const net::ip::address address = net::ip::make_address(endpoint.host, not_address);
@@ -462,7 +473,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
     };
     const auto query = std::make_shared<Query>(executor_);
     query->answered.expires_after(options_.resolve_timeout);
-    query->resolver.async_resolve(endpoint.host, std::to_string(endpoint.port), tcp::resolver::numeric_service,
+    query->resolver.async_resolve(endpoint.host, std::to_string(endpoint.port),
+                                  tcp::resolver::numeric_service,
                                   [query](error_code ec, tcp::resolver::results_type results) {
                                     query->ec = ec;
                                     query->results = std::move(results);
@@ -499,14 +511,14 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
 
   // On the executor only.
   net::steady_timer sleep_;
-  net::steady_timer goodbye_;          // never expires: cancelled when the goodbye has been said
+  net::steady_timer goodbye_;  // never expires: cancelled when the goodbye has been said
   bool saying_goodbye_ = false;
   net::steady_timer* resolving_ = nullptr;
   std::shared_ptr<WebSocket> socket_;  // being dialled, or connected
   Backoff backoff_;
   size_t current_ = 0;
-  int failures_ = 0;                   // attempts on hosts_[current_] in a row without an event
-  std::string followed_;               // the source that was connected last
+  int failures_ = 0;      // attempts on hosts_[current_] in a row without an event
+  std::string followed_;  // the source that was connected last
   bool stopping_ = false;
   int64_t lag_sampled_us_ = 0;
 

@@ -1,5 +1,7 @@
 #include "firehose/session/web_socket.h"
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -8,9 +10,6 @@
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <boost/beast/websocket.hpp>
 #include <boost/beast/websocket/ssl.hpp>
-
-#include <algorithm>
-#include <array>
 #include <type_traits>
 
 namespace penstock::firehose {
@@ -34,12 +33,15 @@ std::string Text(beast::string_view view) { return std::string(view.data(), view
 template <typename Layer>
 class WebSocketOver final : public WebSocket {
  public:
-  // No permessage-deflate (the second template argument of stream): it costs several times the work of all the rest.
+  // No permessage-deflate (the second template argument of stream): it costs several times the work of all
+  // the rest.
   template <typename... Args>
   explicit WebSocketOver(const net::any_io_executor& executor, Args&&... args)
       : ws_(executor, std::forward<Args>(args)...), keepalive_(executor), deadline_(executor) {
-    ws_.set_option(websocket::stream_base::timeout{websocket::stream_base::none(), websocket::stream_base::none(), false});
-    ws_.read_message_max(0);  // ReadMessage has its own bound, and must be able to read over what is beyond it
+    ws_.set_option(websocket::stream_base::timeout{websocket::stream_base::none(),
+                                                   websocket::stream_base::none(), false});
+    ws_.read_message_max(
+        0);  // ReadMessage has its own bound, and must be able to read over what is beyond it
     ws_.control_callback([this](websocket::frame_type, beast::string_view) { heard_ = SteadyClock::now(); });
   }
 
@@ -69,7 +71,8 @@ class WebSocketOver final : public WebSocket {
       if (!ec) layer.set_verify_callback(net::ssl::host_name_verification(host), ec);
       if (ec) co_return ec;
       tcp().expires_after(timeout);
-      co_await layer.async_handshake(net::ssl::stream_base::client, net::redirect_error(net::use_awaitable, ec));
+      co_await layer.async_handshake(net::ssl::stream_base::client,
+                                     net::redirect_error(net::use_awaitable, ec));
     }
     co_return ec;
   }
@@ -182,9 +185,10 @@ class WebSocketOver final : public WebSocket {
 
   void ScheduleKeepAlive() {
     keepalive_.expires_at(std::min(next_ping_, heard_ + idle_timeout_));
-    keepalive_.async_wait([self = std::static_pointer_cast<WebSocketOver>(shared_from_this())](error_code ec) {
-      if (!ec && !self->aborted_ && !self->closing_) self->CheckAlive();
-    });
+    keepalive_.async_wait(
+        [self = std::static_pointer_cast<WebSocketOver>(shared_from_this())](error_code ec) {
+          if (!ec && !self->aborted_ && !self->closing_) self->CheckAlive();
+        });
   }
 
   void CheckAlive() {

@@ -1,14 +1,14 @@
 #pragma once
 
-// One WebSocket connection, over TCP or TLS: dialling in steps, whole messages in, liveness, an end that cannot hang.
-// Internal to firehose/session. Everything happens on the executor that the socket was made with.
+// One WebSocket connection, over TCP or TLS: dialling in steps, whole messages in, liveness, an end that
+// cannot hang. Internal to firehose/session. Everything happens on the executor that the socket was made
+// with.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/beast/core/error.hpp>
-
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -41,11 +41,13 @@ class WebSocket : public std::enable_shared_from_this<WebSocket> {
   static std::shared_ptr<WebSocket> Make(const net::any_io_executor& executor, net::ssl::context* tls);
   virtual ~WebSocket() = default;
 
-  // The three steps of dialling, each to be done within `timeout`. References must live until the step is done.
+  // The three steps of dialling, each to be done within `timeout`. References must live until the step is
+  // done.
   virtual net::awaitable<error_code> Connect(const std::vector<net::ip::tcp::endpoint>& addresses,
                                              std::chrono::microseconds timeout) = 0;
   // Checks the certificate against `host` (a name, or an address as text). Does nothing without TLS.
-  virtual net::awaitable<error_code> SecureFor(const std::string& host, std::chrono::microseconds timeout) = 0;
+  virtual net::awaitable<error_code> SecureFor(const std::string& host,
+                                               std::chrono::microseconds timeout) = 0;
   // Not the error of an HTTP refusal tells what happened then, but `answer`.
   virtual net::awaitable<error_code> Upgrade(const std::string& host_header, const std::string& target,
                                              const std::string& user_agent, std::chrono::microseconds timeout,
@@ -56,7 +58,8 @@ class WebSocket : public std::enable_shared_from_this<WebSocket> {
   // Reads over the rest of a message that is too large; fails if that is more than `limit` bytes.
   virtual net::awaitable<error_code> Drain(size_t limit) = 0;
 
-  // Sends pings from now on, and ends the connection when nothing at all (message, ping, pong) came for `idle_timeout`.
+  // Sends pings from now on, and ends the connection when nothing at all (message, ping, pong) came for
+  // `idle_timeout`.
   virtual void KeepAlive(std::chrono::microseconds ping_interval, std::chrono::microseconds idle_timeout) = 0;
   // While we read nothing because we are the ones who are busy, silence proves nothing.
   virtual void Pause(bool paused) = 0;

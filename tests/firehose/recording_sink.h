@@ -1,7 +1,7 @@
 #pragma once
 
-// A sink that remembers what it was given, and answers Position the way the pipeline does: the highest seq received, else
-// the durable cursor. Thread-safe, so that a test may look while a stream runs.
+// A sink that remembers what it was given, and answers Position the way the pipeline does: the highest seq
+// received, else the durable cursor. Thread-safe, so that a test may look while a stream runs.
 
 #include <chrono>
 #include <condition_variable>

@@ -88,7 +88,8 @@ TEST_F(StreamGuardTest, DropsTheConnectionAfterSeveralInARow) {
   live_.Start(std::nullopt);
   Give(live_, IdentityFrame(100));
   for (int round = 0; round < 2; ++round) {  // a good one in between starts the count anew
-    for (int i = 1; i < StreamGuard::kMaxNotIncreasing; ++i) EXPECT_EQ(Act(live_, IdentityFrame(i)), StreamAction::kSkip);
+    for (int i = 1; i < StreamGuard::kMaxNotIncreasing; ++i)
+      EXPECT_EQ(Act(live_, IdentityFrame(i)), StreamAction::kSkip);
     if (round == 0) {
       EXPECT_EQ(Act(live_, IdentityFrame(101)), StreamAction::kDeliver);
     }
@@ -196,7 +197,8 @@ TEST_F(StreamGuardTest, APoisonFrameIsQuarantinedAtTheThirdMeeting) {
   EXPECT_EQ(sink_.quarantine()[0].first, 10);
   EXPECT_EQ(counters_.Of("quarantined"), 1u);
   EXPECT_EQ(Act(live_, IdentityFrame(12)), StreamAction::kDeliver);
-  EXPECT_THAT(sink_.gaps(), ElementsAre(RecordedGap{10, 12, "quarantined_frame"})) << "and no suspicion besides";
+  EXPECT_THAT(sink_.gaps(), ElementsAre(RecordedGap{10, 12, "quarantined_frame"}))
+      << "and no suspicion besides";
 
   live_.Start(10);  // as after a restart from the durable cursor: skipped at once
   EXPECT_EQ(Act(live_, poison), StreamAction::kSkip);
@@ -226,10 +228,12 @@ TEST_F(StreamGuardTest, ProgressForgetsAFramingErrorElsewhere) {
 TEST_F(StreamGuardTest, FramingErrorsOfTheTransportCountTheSame) {
   for (int i = 0; i < 2; ++i) {
     live_.Start(10);
-    EXPECT_EQ(live_.OnFramingError(RejectError(Reject::kFrameText), AsBytes("hello")).action, StreamAction::kReconnect);
+    EXPECT_EQ(live_.OnFramingError(RejectError(Reject::kFrameText), AsBytes("hello")).action,
+              StreamAction::kReconnect);
   }
   live_.Start(10);
-  EXPECT_EQ(live_.OnFramingError(RejectError(Reject::kFrameText), AsBytes("hello")).action, StreamAction::kSkip);
+  EXPECT_EQ(live_.OnFramingError(RejectError(Reject::kFrameText), AsBytes("hello")).action,
+            StreamAction::kSkip);
   EXPECT_EQ(counters_.Of(Reject::kFrameText), 3u);
   EXPECT_THAT(sink_.quarantine(), ElementsAre(std::pair<int64_t, Reject>(10, Reject::kFrameText)));
 }
@@ -243,10 +247,12 @@ TEST_F(StreamGuardTest, AFileIsReadToItsEnd) {
   EXPECT_EQ(Act(file_, ErrorFrame("FutureCursor")), StreamAction::kSkip);
   EXPECT_EQ(Act(file_, InfoFrame("OutdatedCursor")), StreamAction::kSkip);
   EXPECT_EQ(Act(file_, IdentityFrame(9)), StreamAction::kDeliver);
-  for (int i = 0; i < 2 * StreamGuard::kMaxNotIncreasing; ++i) EXPECT_EQ(Act(file_, IdentityFrame(4)), StreamAction::kSkip);
+  for (int i = 0; i < 2 * StreamGuard::kMaxNotIncreasing; ++i)
+    EXPECT_EQ(Act(file_, IdentityFrame(4)), StreamAction::kSkip);
   EXPECT_EQ(Act(file_, IdentityFrame(10)), StreamAction::kDeliver);
   EXPECT_THAT(Seqs(), ElementsAre(1, 3, 9, 10));
-  EXPECT_THAT(sink_.gaps(), ElementsAre(RecordedGap{1, 3, "quarantined_frame"}, RecordedGap{3, 9, "outdated_cursor"}));
+  EXPECT_THAT(sink_.gaps(),
+              ElementsAre(RecordedGap{1, 3, "quarantined_frame"}, RecordedGap{3, 9, "outdated_cursor"}));
   EXPECT_EQ(sink_.quarantine().size(), 1u);
 }
 

@@ -59,6 +59,8 @@ std::string RejectedFrame(int64_t seq) {
   return out;
 }
 
-std::string PoisonFrameBytes(int64_t seq) { return Header("#identity") + "\xff poison " + std::to_string(seq); }
+std::string PoisonFrameBytes(int64_t seq) {
+  return Header("#identity") + "\xff poison " + std::to_string(seq);
+}
 
 }  // namespace penstock::test

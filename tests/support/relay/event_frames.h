@@ -10,7 +10,8 @@ namespace penstock::test {
 
 inline constexpr std::string_view kTestDid = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
 
-// #identity; `padding` makes the frame that many bytes longer (in an unknown field, which everybody must tolerate).
+// #identity; `padding` makes the frame that many bytes longer (in an unknown field, which everybody must
+// tolerate).
 std::string IdentityFrame(int64_t seq, std::string_view did = kTestDid, size_t padding = 0);
 // #account, active.
 std::string AccountFrame(int64_t seq, std::string_view did = kTestDid);
