@@ -12,14 +12,16 @@ constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 constexpr std::array<int8_t, 256> InverseOf(const char* alphabet) {
   std::array<int8_t, 256> inverse{};
   inverse.fill(-1);
-  for (int i = 0; alphabet[i] != '\0'; ++i) inverse[static_cast<uint8_t>(alphabet[i])] = static_cast<int8_t>(i);
+  for (int i = 0; alphabet[i] != '\0'; ++i)
+    inverse[static_cast<uint8_t>(alphabet[i])] = static_cast<int8_t>(i);
   return inverse;
 }
 constexpr std::array<int8_t, 256> kBase32Inverse = InverseOf(kBase32);
 constexpr std::array<int8_t, 256> kBase64Inverse = InverseOf(kBase64);
 
-// Emits kBits-wide digits of `alphabet`, the last one filled up with zero bits. CIDs of rows and $bytes of records come
-// through here, so whole groups (5 bytes are 8 digits of base32, 3 are 4 of base64) are done at once.
+// Emits kBits-wide digits of `alphabet`, the last one filled up with zero bits. CIDs of rows and $bytes of
+// records come through here, so whole groups (5 bytes are 8 digits of base32, 3 are 4 of base64) are done at
+// once.
 template <int kBits>
 void AppendDigits(Bytes bytes, const char* alphabet, std::string* out) {
   constexpr size_t kGroupBytes = kBits == 5 ? 5 : 3;
@@ -43,8 +45,8 @@ void AppendDigits(Bytes bytes, const char* alphabet, std::string* out) {
 }
 
 // Reads `bits`-wide digits; `strict` wants the leftover bits to be zero.
-std::optional<std::vector<uint8_t>> FromDigits(std::string_view text, int bits, const std::array<int8_t, 256>& inverse,
-                                               bool strict) {
+std::optional<std::vector<uint8_t>> FromDigits(std::string_view text, int bits,
+                                               const std::array<int8_t, 256>& inverse, bool strict) {
   std::vector<uint8_t> out;
   out.reserve(text.size() * static_cast<size_t>(bits) / 8);
   uint32_t pending = 0;

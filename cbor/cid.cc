@@ -146,7 +146,8 @@ absl::StatusOr<Cid> Cid::FromString(std::string_view text) {
   }
   CidView view;
   if (!bytes || !CidView::Parse(*bytes, &view)) return RejectError(Reject::kCidMalformed, "string form");
-  if ((view.version() == 0) != text.starts_with('Q')) return RejectError(Reject::kCidMalformed, "string form");
+  if ((view.version() == 0) != text.starts_with('Q'))
+    return RejectError(Reject::kCidMalformed, "string form");
   return Cid(view);
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// CIDs (dasl.ing/cid; protocol 6.1). Binary: version, codec, hash code and digest length as varints, then the digest.
-// "Blessed" is what atproto writes: CIDv1, codec dag-cbor (data) or raw (blobs), SHA-256: 36 bytes, 59 characters.
-// Other kinds are carried as they are, up to 100 bytes; who needs to hash them refuses them.
+// CIDs (dasl.ing/cid; protocol 6.1). Binary: version, codec, hash code and digest length as varints, then the
+// digest. "Blessed" is what atproto writes: CIDv1, codec dag-cbor (data) or raw (blobs), SHA-256: 36 bytes,
+// 59 characters. Other kinds are carried as they are, up to 100 bytes; who needs to hash them refuses them.
 
 #include <array>
 #include <cstddef>
@@ -23,7 +23,8 @@ inline constexpr size_t kMaxCidSize = 100;  // protocol 1.4 (atproto.com/guides/
 inline constexpr uint64_t kCodecRaw = 0x55;
 inline constexpr uint64_t kCodecDagCbor = 0x71;
 inline constexpr uint64_t kHashSha256 = 0x12;
-inline constexpr uint64_t kHashBlake3 = 0x1e;  // DASL allows it for large files ("Big DASL"); atproto does not use it
+// DASL allows it for large files ("Big DASL"); atproto does not use it.
+inline constexpr uint64_t kHashBlake3 = 0x1e;
 
 // A CID as a view of its binary form. Made only by parsing, so a CidView that is not empty() is well formed.
 // Trivially copyable; lives as long as the bytes that it was parsed from.
@@ -36,8 +37,8 @@ class CidView {
   // A CID at the start of `bytes`; its own structure says how long it is (CAR sections).
   [[nodiscard]] static bool ParsePrefix(Bytes bytes ABSL_ATTRIBUTE_LIFETIME_BOUND, CidView* cid);
 
-  // The only shape that atproto writes, by its four fixed bytes; `bytes` holds at least kBlessedCidSize. What nearly
-  // every CID is, so it is worth a way without a call.
+  // The only shape that atproto writes, by its four fixed bytes; `bytes` holds at least kBlessedCidSize. What
+  // nearly every CID is, so it is worth a way without a call.
   [[nodiscard]] static bool ParseBlessed(const uint8_t* bytes, CidView* cid) {
     if (bytes[0] != 1 || (bytes[1] != kCodecDagCbor && bytes[1] != kCodecRaw) || bytes[2] != kHashSha256 ||
         bytes[3] != crypto::kSha256Size) {
@@ -66,7 +67,8 @@ class CidView {
   // CIDv1, raw, SHA-256.
   bool IsBlessedRaw() const { return blessed_ && codec_ == kCodecRaw; }
   bool IsBlessed() const { return blessed_; }
-  // CIDv1 of codec dag-cbor or raw, whatever the hash: what a record may link to (protocol 6.1: other hashes may come).
+  // CIDv1 of codec dag-cbor or raw, whatever the hash: what a record may link to (protocol 6.1: other hashes
+  // may come).
   bool IsDataOrRaw() const { return version_ == 1 && (codec_ == kCodecDagCbor || codec_ == kCodecRaw); }
   // A CID of DASL (dasl.ing/cid): of these codecs, with 32 bytes of SHA-256 or BLAKE3.
   bool IsDasl() const {

@@ -20,8 +20,8 @@ namespace json = boost::json;
 
 std::string_view View(json::string_view text) { return std::string_view(text.data(), text.size()); }
 
-// The value of a JSON number that is an integer however it is written; nullopt for a fraction or one beyond int64.
-// Works on the digits: 9007199254740993.0 is exact here, as a double it would not be.
+// The value of a JSON number that is an integer however it is written; nullopt for a fraction or one beyond
+// int64. Works on the digits: 9007199254740993.0 is exact here, as a double it would not be.
 std::optional<int64_t> ExactInteger(std::string_view text) {
   const bool negative = text.starts_with('-');
   if (negative) text.remove_prefix(1);
@@ -42,12 +42,14 @@ std::optional<int64_t> ExactInteger(std::string_view text) {
     std::string_view written = text.substr(at + 1);
     if (written.starts_with('+')) written.remove_prefix(1);
     int32_t value;
-    if (std::from_chars(written.data(), written.data() + written.size(), value).ec != std::errc()) return std::nullopt;
+    if (std::from_chars(written.data(), written.data() + written.size(), value).ec != std::errc())
+      return std::nullopt;
     exponent += value;
   }
   for (; exponent < 0 && digits.back() == '0'; ++exponent) digits.pop_back();
   constexpr size_t kMaxDigits = 19;  // of 2^63
-  if (exponent < 0 || digits.size() > kMaxDigits || exponent > static_cast<int64_t>(kMaxDigits - digits.size())) {
+  if (exponent < 0 || digits.size() > kMaxDigits ||
+      exponent > static_cast<int64_t>(kMaxDigits - digits.size())) {
     return std::nullopt;
   }
   digits.append(static_cast<size_t>(exponent), '0');
@@ -58,8 +60,8 @@ std::optional<int64_t> ExactInteger(std::string_view text) {
   return value;
 }
 
-// Receives the parser's events and writes CBOR. Finished values lie one behind the other in `bytes_`; when a container
-// ends, its values move behind the head that can only then be written.
+// Receives the parser's events and writes CBOR. Finished values lie one behind the other in `bytes_`; when a
+// container ends, its values move behind the head that can only then be written.
 class Handler {
  public:
   static constexpr size_t max_object_size = SIZE_MAX, max_array_size = SIZE_MAX;
@@ -158,7 +160,8 @@ class Handler {
   }
   // Everything that is no plain integer of 64 bits. Its text decides; the double given here is rounded.
   bool on_double(double, json::string_view last, json::error_code& ec) {
-    const bool ok = model_ == DataModel::kAtproto ? AtprotoNumber(WholeText(last)) : DrislNumber(WholeText(last));
+    const bool ok =
+        model_ == DataModel::kAtproto ? AtprotoNumber(WholeText(last)) : DrislNumber(WholeText(last));
     text_.clear();
     return ok || Fail(Reject::kJsonNumber, ec);
   }
@@ -190,7 +193,8 @@ class Handler {
     return false;
   }
 
-  // Remembers where in the input we are. Texts that held escapes come from a buffer of the parser and tell nothing.
+  // Remembers where in the input we are. Texts that held escapes come from a buffer of the parser and tell
+  // nothing.
   void Note(json::string_view text) {
     if (text.data() >= input_.data() && text.data() <= input_.data() + input_.size()) {
       offset_ = static_cast<size_t>(text.data() - input_.data());
@@ -249,7 +253,8 @@ class Handler {
       const size_t end = i + 1 < pairs.size() ? pairs[i + 1].value_begin : bytes_.size();
       pairs[i].value_size = end - pairs[i].value_begin;
     }
-    std::sort(pairs.begin(), pairs.end(), [this](const Pair& a, const Pair& b) { return KeyBefore(KeyOf(a), KeyOf(b)); });
+    std::sort(pairs.begin(), pairs.end(),
+              [this](const Pair& a, const Pair& b) { return KeyBefore(KeyOf(a), KeyOf(b)); });
     scratch_.clear();
     Writer map(&scratch_);
     map.MapHeader(pairs.size());
@@ -272,7 +277,8 @@ class Handler {
   bool DrislNumber(std::string_view text) {
     if (text.find_first_of(".eE") != std::string_view::npos) {
       double value;
-      return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc() && writer_.Float(value);
+      return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc() &&
+             writer_.Float(value);
     }
     // An integer that is neither int64 nor uint64: it may still be one of -2^64 .. -2^63-1.
     if (text == "-18446744073709551616") {

@@ -14,7 +14,8 @@ namespace {
 constexpr uint8_t kFalse = 0xf4, kTrue = 0xf5, kNull = 0xf6, kFloat64 = 0xfb;
 constexpr uint64_t kTagLink = 42;
 
-// One container that Skip is inside of. No default values: filling a stack of these would cost more than most blocks.
+// One container that Skip is inside of. No default values: filling a stack of these would cost more than most
+// blocks.
 struct Level {
   uint64_t remaining;  // elements, or pairs
   LastKey last_key;    // of a map

@@ -1,13 +1,14 @@
 #pragma once
 
-// Pull reader over strict DAG-CBOR: DRISL (dasl.ing/drisl), protocol 7.1. Every item is checked as it is passed, also by
-// Skip: shortest heads, definite lengths, valid UTF-8, text map keys in strict (length, bytes) order, tag 42 only,
-// float64 only (finite, not -0.0). The record's tighter rules (no floats, 64-bit integers) are cbor/record_data.h.
+// Pull reader over strict DAG-CBOR: DRISL (dasl.ing/drisl), protocol 7.1. Every item is checked as it is
+// passed, also by Skip: shortest heads, definite lengths, valid UTF-8, text map keys in strict (length,
+// bytes) order, tag 42 only, float64 only (finite, not -0.0). The record's tighter rules (no floats, 64-bit
+// integers) are cbor/record_data.h.
 //
 // Allocates nothing; cheap to create; not thread-safe. Views that it hands out point into the input.
 //
-// The first failure sticks: every later call returns false, error() names the reason and offset() the byte at which the
-// refused item starts. So a decoder may read a whole structure and look at ok() once.
+// The first failure sticks: every later call returns false, error() names the reason and offset() the byte at
+// which the refused item starts. So a decoder may read a whole structure and look at ok() once.
 
 #include <cstddef>
 #include <cstdint>
@@ -27,18 +28,32 @@ namespace penstock::cbor {
 
 // Bounds that hold whatever the bytes declare.
 struct Limits {
-  // Nested containers within one item. 32 is recommended for records, 64-128 for a generic decoder (protocol 1.4). The
-  // bound keeps Skip's stack (kMaxDepth entries) fixed in size.
+  // Nested containers within one item. 32 is recommended for records, 64-128 for a generic decoder
+  // (protocol 1.4). The bound keeps Skip's stack (kMaxDepth entries) fixed in size.
   uint32_t max_depth = 128;
   uint64_t max_elements = 131072;  // of one array, or pairs of one map (protocol 1.4)
   uint64_t max_key_bytes = 8192;   // (protocol 1.4)
-  // Refuses links that are not CIDs of DASL (kCidUnsupported). Off, because a frame or a repository must not fail for a
-  // link in somebody's record; what a record and the tree may link to is checked where they are decoded.
+  // Refuses links that are not CIDs of DASL (kCidUnsupported). Off, because a frame or a repository must not
+  // fail for a link in somebody's record; what a record and the tree may link to is checked where they are
+  // decoded.
   bool dasl_cids_only = false;
 };
 inline constexpr uint32_t kMaxDepth = 128;
 
-enum class Kind : uint8_t { kUint, kNegative, kBytes, kText, kArray, kMap, kLink, kBool, kNull, kFloat, kEnd, kInvalid };
+enum class Kind : uint8_t {
+  kUint,
+  kNegative,
+  kBytes,
+  kText,
+  kArray,
+  kMap,
+  kLink,
+  kBool,
+  kNull,
+  kFloat,
+  kEnd,
+  kInvalid
+};
 
 // An integer of DRISL's whole range, -2^64 .. 2^64-1: `value` if not negative, otherwise -1 - `value`.
 struct Integer {
@@ -71,7 +86,8 @@ class Reader {
   explicit Reader(Bytes input ABSL_ATTRIBUTE_LIFETIME_BOUND, const Limits& limits = {})
       : at_(input.data()), begin_(input.data()), end_(input.data() + input.size()), limits_(limits) {}
 
-  // What the next item is, by its first byte; checks nothing else. kEnd when the input is used up or a read has failed.
+  // What the next item is, by its first byte; checks nothing else. kEnd when the input is used up or a read
+  // has failed.
   Kind Peek() const;
 
   [[nodiscard]] bool ReadInteger(Integer* value);
@@ -135,8 +151,8 @@ class Reader {
   [[nodiscard]] bool TakeFloat(const uint8_t* start, const Head& head, double* value);
   [[nodiscard]] bool CheckCount(const uint8_t* start, uint64_t count, uint64_t bytes_each);
 
-  // at_ and end_ stay apart: GCC loads neighbours as one 16-byte pair right behind an 8-byte store to at_, and waiting for
-  // that store costs more than reading the item.
+  // at_ and end_ stay apart: GCC loads neighbours as one 16-byte pair right behind an 8-byte store to at_,
+  // and waiting for that store costs more than reading the item.
   const uint8_t* at_;
   const uint8_t* begin_;
   const uint8_t* end_;
@@ -177,7 +193,8 @@ inline bool Reader::Expect(uint8_t major, Head* head) {
 }
 
 inline bool Reader::CheckCount(const uint8_t* start, uint64_t count, uint64_t bytes_each) {
-  // An element takes at least one byte, a pair two: a larger count is a lie, found before anybody reserves memory.
+  // An element takes at least one byte, a pair two: a larger count is a lie, found before anybody reserves
+  // memory.
   if (ABSL_PREDICT_FALSE(count > static_cast<uint64_t>(end_ - at_) / bytes_each)) {
     return FailAt(start, Reject::kCborTruncated);
   }
@@ -186,7 +203,8 @@ inline bool Reader::CheckCount(const uint8_t* start, uint64_t count, uint64_t by
 }
 
 inline bool Reader::TakeText(const uint8_t* start, uint64_t size, std::string_view* text) {
-  if (ABSL_PREDICT_FALSE(size > static_cast<uint64_t>(end_ - at_))) return FailAt(start, Reject::kCborTruncated);
+  if (ABSL_PREDICT_FALSE(size > static_cast<uint64_t>(end_ - at_)))
+    return FailAt(start, Reject::kCborTruncated);
   const Bytes bytes(at_, static_cast<size_t>(size));
   const bool short_ascii = size <= 16 && IsShortAscii(at_, bytes.size());
   if (!short_ascii && ABSL_PREDICT_FALSE(!IsValidUtf8(bytes))) return FailAt(start, Reject::kCborBadUtf8);
@@ -204,10 +222,11 @@ inline bool Reader::TakeKey(LastKey* last, std::string_view* key) {
   if (!ReadHead(&head)) return false;
   if (ABSL_PREDICT_FALSE(head.argument > limits_.max_key_bytes)) {
     return FailAt(start, head.argument > static_cast<uint64_t>(end_ - at_) ? Reject::kCborTruncated
-                                                                          : Reject::kCborMapKeyTooLong);
+                                                                           : Reject::kCborMapKeyTooLong);
   }
   if (!TakeText(start, head.argument, key)) return false;
-  // Shorter keys come first, equal lengths in byte order: most keys are longer than the last or differ at once.
+  // Shorter keys come first, equal lengths in byte order: most keys are longer than the last or differ at
+  // once.
   const uint8_t* const data = reinterpret_cast<const uint8_t*>(key->data());
   const bool after =
       key->size() > last->size || (key->size() == last->size && !key->empty() && data[0] > last->data[0]);
@@ -226,13 +245,15 @@ inline bool Reader::ReadBytes(Bytes* bytes) {
   const uint8_t* const start = at_;
   Head head;
   if (!Expect(2, &head)) return false;
-  if (ABSL_PREDICT_FALSE(head.argument > static_cast<uint64_t>(end_ - at_))) return FailAt(start, Reject::kCborTruncated);
+  if (ABSL_PREDICT_FALSE(head.argument > static_cast<uint64_t>(end_ - at_)))
+    return FailAt(start, Reject::kCborTruncated);
   *bytes = Bytes(at_, static_cast<size_t>(head.argument));
   at_ += head.argument;
   return true;
 }
 
-// A whole link to a blessed CID, as nearly all are. False without a failure: it may still be another good link.
+// A whole link to a blessed CID, as nearly all are. False without a failure: it may still be another good
+// link.
 inline bool Reader::TakeBlessedLink(CidView* cid) {
   constexpr uint8_t kBefore[] = {0xd8, 0x2a, 0x58, 0x25, 0x00};  // tag 42, byte string of 37, the prefix 00
   constexpr size_t kSize = sizeof kBefore + kBlessedCidSize;
@@ -244,7 +265,9 @@ inline bool Reader::TakeBlessedLink(CidView* cid) {
   return true;
 }
 
-inline bool Reader::ReadLink(CidView* cid) { return ABSL_PREDICT_TRUE(TakeBlessedLink(cid)) || ReadAnyLink(cid); }
+inline bool Reader::ReadLink(CidView* cid) {
+  return ABSL_PREDICT_TRUE(TakeBlessedLink(cid)) || ReadAnyLink(cid);
+}
 
 inline bool Reader::ReadArrayHeader(uint64_t* count) {
   const uint8_t* const start = at_;

@@ -17,7 +17,8 @@ class RecordWalk {
 
   bool Data() {
     if (reader_.Peek() != Kind::kMap) {
-      return reader_.Skip() && reader_.Fail(Reject::kRecordNotAMap, 0);  // what is not even CBOR is refused as that
+      return reader_.Skip() &&
+             reader_.Fail(Reject::kRecordNotAMap, 0);  // what is not even CBOR is refused as that
     }
     return Map(/*depth=*/0, &report_.type) && (reader_.AtEnd() || reader_.Fail(Reject::kCborTrailingBytes));
   }
@@ -25,7 +26,8 @@ class RecordWalk {
   bool Record(std::string_view collection) {
     if (!Data()) return false;
     if (report_.type.empty()) return reader_.Fail(Reject::kRecordBadType, 0);
-    if (!collection.empty() && report_.type != collection) return reader_.Fail(Reject::kRecordTypeMismatch, 0);
+    if (!collection.empty() && report_.type != collection)
+      return reader_.Fail(Reject::kRecordTypeMismatch, 0);
     return true;
   }
 
@@ -117,8 +119,8 @@ class RecordWalk {
     return true;
   }
 
-  // The value of `key`. Whether a map is a blob is only known once its $type has passed, and `ref` and `size` sort
-  // before that, so their fitness is noted for every map.
+  // The value of `key`. Whether a map is a blob is only known once its $type has passed, and `ref` and `size`
+  // sort before that, so their fitness is noted for every map.
   bool Value(std::string_view key, uint32_t depth, std::string_view* type, BlobFields* blob) {
     const Kind kind = reader_.Peek();
     if (key == "$type") {

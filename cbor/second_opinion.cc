@@ -160,7 +160,9 @@ class Diagnosis {
     return kind == LenientKind::kArrayIndefinite || kind == LenientKind::kMapIndefinite ||
            kind == LenientKind::kBytesChunks || kind == LenientKind::kTextChunks;
   }
-  static bool IsMap(LenientKind kind) { return kind == LenientKind::kMap || kind == LenientKind::kMapIndefinite; }
+  static bool IsMap(LenientKind kind) {
+    return kind == LenientKind::kMap || kind == LenientKind::kMapIndefinite;
+  }
   static bool IsChunks(LenientKind kind) {
     return kind == LenientKind::kBytesChunks || kind == LenientKind::kTextChunks;
   }
@@ -235,7 +237,8 @@ class Diagnosis {
   }
 
   void CloseFullLevels() {
-    while (!levels_.empty() && !IsIndefinite(levels_.back().kind) && levels_.back().remaining == 0) Close(reader_.offset());
+    while (!levels_.empty() && !IsIndefinite(levels_.back().kind) && levels_.back().remaining == 0)
+      Close(reader_.offset());
   }
 
   // An item is complete: its tags close, and it was one of its container's.
@@ -262,7 +265,8 @@ class Diagnosis {
   // Notes each strict rule that `item` breaks where it stands.
   void Judge(const LenientItem& item) {
     Level* const level = levels_.empty() ? nullptr : &levels_.back();
-    if (level != nullptr && level->kind == LenientKind::kTag && level->tag == kTagLink) return;  // judged with its tag
+    if (level != nullptr && level->kind == LenientKind::kTag && level->tag == kTagLink)
+      return;  // judged with its tag
     if (level != nullptr && IsMap(level->kind) && level->key_next) JudgeKey(*level, item);
     if (IsContainer(item.kind) && Containers() >= kMaxDepth) Mark(item.offset, Reject::kCborTooDeep);
     Reader strict(input_.subspan(item.offset));
@@ -299,12 +303,12 @@ class Diagnosis {
   }
 
   static bool IsContainer(LenientKind kind) {
-    return kind == LenientKind::kArray || kind == LenientKind::kMap || kind == LenientKind::kArrayIndefinite ||
-           kind == LenientKind::kMapIndefinite;
+    return kind == LenientKind::kArray || kind == LenientKind::kMap ||
+           kind == LenientKind::kArrayIndefinite || kind == LenientKind::kMapIndefinite;
   }
   size_t Containers() const {
-    return static_cast<size_t>(
-        std::count_if(levels_.begin(), levels_.end(), [](const Level& level) { return IsContainer(level.kind); }));
+    return static_cast<size_t>(std::count_if(levels_.begin(), levels_.end(),
+                                             [](const Level& level) { return IsContainer(level.kind); }));
   }
 
   void Mark(size_t offset, Reject reject) {
@@ -320,7 +324,8 @@ class Diagnosis {
         out_ += std::to_string(item.argument);
         break;
       case LenientKind::kNegative:
-        out_ += item.argument == UINT64_MAX ? "-18446744073709551616" : "-" + std::to_string(item.argument + 1);
+        out_ +=
+            item.argument == UINT64_MAX ? "-18446744073709551616" : "-" + std::to_string(item.argument + 1);
         break;
       case LenientKind::kBytes:
         out_ += "h'" + HexOf(item.content) + "'";
@@ -358,7 +363,8 @@ class Diagnosis {
       return;
     }
     size_t shown = std::min(content.size(), options_.max_string);
-    while (shown < content.size() && shown > 0 && (content[shown] & 0xc0) == 0x80) --shown;  // not within a character
+    while (shown < content.size() && shown > 0 && (content[shown] & 0xc0) == 0x80)
+      --shown;  // not within a character
     AppendJsonString(AsText(content.first(shown)), &out_);
     if (shown < content.size()) out_ += "…(" + std::to_string(content.size()) + " bytes)";
   }

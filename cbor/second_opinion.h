@@ -1,8 +1,9 @@
 #pragma once
 
-// A second opinion on CBOR: what the bytes hold under the lenient rules of RFC 8949, by libcbor's stream decoder, beside
-// what our strict reader refuses. For people (`penstock inspect`) and as the independent oracle of differential tests;
-// never on the hot path. libcbor's DOM (cbor_load) is not used: five bytes make it take a gigabyte.
+// A second opinion on CBOR: what the bytes hold under the lenient rules of RFC 8949, by libcbor's stream
+// decoder, beside what our strict reader refuses. For people (`penstock inspect`) and as the independent
+// oracle of differential tests; never on the hot path. libcbor's DOM (cbor_load) is not used: five bytes make
+// it take a gigabyte.
 //
 // Iterative, with memory bounded by the options, whatever the bytes declare. Thread-safe as a whole.
 
@@ -68,8 +69,8 @@ struct DiagnoseOptions {
   bool sequence = false;          // several items are as they should be (a frame has two), not trailing bytes
 };
 
-// `input` in diagnostic notation (RFC 8949 section 8), an element a line, with the offset of each in front and the name
-// of every strict rule that it breaks behind:
+// `input` in diagnostic notation (RFC 8949 section 8), an element a line, with the offset of each in front
+// and the name of every strict rule that it breaks behind:
 //
 //        0  {
 //        1    "b": 1                                <- 3: cbor_non_minimal

@@ -39,7 +39,8 @@ bool IsValidUtf8(Bytes bytes) {
       if (lead == 0xed && at[1] >= 0xa0) return false;  // surrogates
       at += 3;
     } else if (lead < 0xf5) {
-      if (left < 4 || !IsContinuation(at[1]) || !IsContinuation(at[2]) || !IsContinuation(at[3])) return false;
+      if (left < 4 || !IsContinuation(at[1]) || !IsContinuation(at[2]) || !IsContinuation(at[3]))
+        return false;
       if (lead == 0xf0 && at[1] < 0x90) return false;   // overlong
       if (lead == 0xf4 && at[1] >= 0x90) return false;  // above U+10FFFF
       at += 4;

@@ -7,11 +7,12 @@
 
 namespace penstock::cbor {
 
-// True if `bytes` are well-formed UTF-8 (Unicode table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF).
+// True if `bytes` are well-formed UTF-8 (Unicode table 3-7: no overlong forms, no surrogates, nothing above
+// U+10FFFF).
 bool IsValidUtf8(Bytes bytes);
 
-// True if `bytes`, at most 16 of them, are ASCII: one or two loads, which may overlap. Most map keys and many texts end
-// here, without a call.
+// True if `bytes`, at most 16 of them, are ASCII: one or two loads, which may overlap. Most map keys and many
+// texts end here, without a call.
 inline bool IsShortAscii(const uint8_t* at, size_t size) {
   uint64_t bits = 0;
   if (size >= 8) {

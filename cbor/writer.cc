@@ -73,7 +73,8 @@ Writer MapWriter::Key(std::string_view key) {
 void MapWriter::Finish(std::string* out) {
   std::vector<size_t> order(pairs_.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return KeyBefore(pairs_[a].key, pairs_[b].key); });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return KeyBefore(pairs_[a].key, pairs_[b].key); });
   Writer writer(out);
   writer.MapHeader(pairs_.size());
   for (size_t i : order) {

@@ -60,8 +60,10 @@ TEST(Base32, IsStrict) {
   EXPECT_EQ(FromBase32("my======"), std::nullopt) << "padding";
   EXPECT_EQ(FromBase32("m1"), std::nullopt) << "not in the alphabet";
   EXPECT_EQ(FromBase32("mz"), std::nullopt) << "bits left over that are not zero";
-  for (size_t impossible : {1, 3, 6}) EXPECT_EQ(FromBase32(std::string(impossible, 'a')), std::nullopt) << impossible;
-  for (size_t possible : {2, 4, 5, 7, 8}) EXPECT_NE(FromBase32(std::string(possible, 'a')), std::nullopt) << possible;
+  for (size_t impossible : {1, 3, 6})
+    EXPECT_EQ(FromBase32(std::string(impossible, 'a')), std::nullopt) << impossible;
+  for (size_t possible : {2, 4, 5, 7, 8})
+    EXPECT_NE(FromBase32(std::string(possible, 'a')), std::nullopt) << possible;
 }
 
 TEST(Base64, TakesPaddingAndLeftoverBits) {
@@ -69,8 +71,8 @@ TEST(Base64, TakesPaddingAndLeftoverBits) {
   EXPECT_EQ(TextOf(FromBase64("Zm8=")), "fo");
   EXPECT_EQ(TextOf(FromBase64("Zh")), "f") << "leftover bits";
   EXPECT_EQ(TextOf(FromBase64("Zh==")), "f");
-  for (const char* bad : {"Z", "Zg=", "Zg===", "Zm8==", "Zm9v=", "Zm9v====", "=", "==", "====", "Z===", "Zg==Zg==", "Zm 9v",
-                          "Zm9-", "Zm9_", "Zm9v\n"}) {
+  for (const char* bad : {"Z", "Zg=", "Zg===", "Zm8==", "Zm9v=", "Zm9v====", "=",
+                          "==", "====", "Z===", "Zg==Zg==", "Zm 9v", "Zm9-", "Zm9_", "Zm9v\n"}) {
     EXPECT_EQ(FromBase64(bad), std::nullopt) << bad;
   }
 }

@@ -1,4 +1,5 @@
-// The hot path allocates nothing: counted, not guessed. This file replaces the global operator new of the test program.
+// The hot path allocates nothing: counted, not guessed. This file replaces the global operator new of the
+// test program.
 
 #include <gtest/gtest.h>
 

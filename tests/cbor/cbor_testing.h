@@ -25,7 +25,8 @@ inline std::vector<uint8_t> Hex(std::string_view text) {
   return *std::move(bytes);
 }
 
-// "ok", the name of the Reject, or the status in words: what tests compare, so that right for the wrong reason is wrong.
+// "ok", the name of the Reject, or the status in words: what tests compare, so that right for the wrong
+// reason is wrong.
 inline std::string Outcome(const absl::Status& status) {
   if (status.ok()) return "ok";
   const auto reject = RejectOf(status);
@@ -33,8 +34,10 @@ inline std::string Outcome(const absl::Status& status) {
 }
 
 // The 36 bytes of a blessed CID, in hex, with a digest that needs no hashing.
-inline constexpr char kDataCidHex[] = "01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-inline constexpr char kRawCidHex[] = "01551220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+inline constexpr char kDataCidHex[] =
+    "01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+inline constexpr char kRawCidHex[] =
+    "01551220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 // The same as an item: tag 42 around 00 || CID.
 inline std::string DataLinkHex() { return std::string("d82a582500") + kDataCidHex; }

@@ -87,7 +87,11 @@ TEST(Cid, BinaryFormIsStrict) {
   EXPECT_FALSE(parses("02711220" + digest)) << "version 2";
   EXPECT_FALSE(parses("00711220" + digest)) << "version 0 has no codec";
   EXPECT_FALSE(parses("0171121f" + digest.substr(2))) << "31 bytes of SHA-256";
-  EXPECT_FALSE(parses("81007112" "20" + digest)) << "a varint that is not minimal";
+  EXPECT_FALSE(
+      parses("81007112"
+             "20" +
+             digest))
+      << "a varint that is not minimal";
   EXPECT_FALSE(parses("01ffffffffffffffffff7f1220" + digest)) << "a varint of ten bytes";
   EXPECT_FALSE(parses("01"));
   EXPECT_FALSE(parses("0171"));

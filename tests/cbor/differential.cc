@@ -116,7 +116,8 @@ void LenientSays(const LenientItem& item, std::string* out) {
       out->append("null ");
       return;
     case LenientKind::kFloat:
-      return item.head_size == 9 ? Say("float", std::bit_cast<uint64_t>(item.number), out) : Say("short float", 0, out);
+      return item.head_size == 9 ? Say("float", std::bit_cast<uint64_t>(item.number), out)
+                                 : Say("short float", 0, out);
     default:
       out->append("something that strict has no word for ");
   }

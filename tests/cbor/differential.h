@@ -8,9 +8,10 @@
 
 namespace penstock::test {
 
-// What the two disagree on for `item`, in words; empty when they do not. Where strict accepts, libcbor must find the same
-// heads, values and contents in the same order, and end at the same byte. What strict refuses is not compared: that
-// is what strict is for. `*compared`, when given, tells whether there was something to compare.
+// What the two disagree on for `item`, in words; empty when they do not. Where strict accepts, libcbor must
+// find the same heads, values and contents in the same order, and end at the same byte. What strict refuses
+// is not compared: that is what strict is for. `*compared`, when given, tells whether there was something to
+// compare.
 std::string Disagreement(Bytes item, bool* compared = nullptr);
 
 }  // namespace penstock::test

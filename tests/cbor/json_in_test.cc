@@ -38,20 +38,38 @@ TEST(JsonIn, ValuesOfEachKind) {
   EXPECT_EQ(Value("false"), "f4");
   EXPECT_EQ(Value("\"\""), "60");
   EXPECT_EQ(Value("[]"), "80");
-  EXPECT_EQ(Value("[1,[\"a\",{}],-1]"), "83" "01" "82" "6161" "a0" "20");
+  EXPECT_EQ(Value("[1,[\"a\",{}],-1]"),
+            "83"
+            "01"
+            "82"
+            "6161"
+            "a0"
+            "20");
   EXPECT_EQ(Cbor(" { \"x\" : [ 1 , 2 ] } \n"), "a16178820102");
 }
 
 TEST(JsonIn, KeysComeOutSortedAndOnce) {
-  EXPECT_EQ(Cbor(R"({"bb":1,"a":2,"":3,"aa":4})"), "a4" "6003" "616102" "62616104" "62626201");
-  EXPECT_EQ(Cbor(R"({"b":{"d":1,"c":2},"a":[{"f":3,"e":4}]})"), "a2" "6161" "81a2616504616603" "6162" "a2616302616401");
+  EXPECT_EQ(Cbor(R"({"bb":1,"a":2,"":3,"aa":4})"),
+            "a4"
+            "6003"
+            "616102"
+            "62616104"
+            "62626201");
+  EXPECT_EQ(Cbor(R"({"b":{"d":1,"c":2},"a":[{"f":3,"e":4}]})"),
+            "a2"
+            "6161"
+            "81a2616504616603"
+            "6162"
+            "a2616302616401");
   EXPECT_EQ(Cbor(R"({"a":1,"a":1})"), "cbor_map_key_duplicate");
   EXPECT_EQ(Cbor(R"({"a":1,"b":{"x":1,"y":2,"x":3}})"), "cbor_map_key_duplicate");
   EXPECT_EQ(Cbor(R"({"a":1,"\u0061":2})"), "cbor_map_key_duplicate") << "escaped, the same key";
 }
 
 TEST(JsonIn, StringsAndEscapes) {
-  EXPECT_EQ(Value(R"("\"\\\/\b\f\n\r\t\u0041\u00e9")"), "6b" "225c2f080c0a0d0941c3a9");
+  EXPECT_EQ(Value(R"("\"\\\/\b\f\n\r\t\u0041\u00e9")"),
+            "6b"
+            "225c2f080c0a0d0941c3a9");
   EXPECT_EQ(Value(R"("a\u0000b")"), "63610062");
   EXPECT_EQ(Value(R"("\ud83d\ude00")"), "64f09f9880");
   EXPECT_EQ(Value("\"😀\""), "64f09f9880");
@@ -157,13 +175,21 @@ TEST(JsonIn, TypesAndBlobs) {
   EXPECT_EQ(Value(R"({"$type":""})"), "record_bad_type");
   EXPECT_EQ(Value(R"({"$type":123})"), "record_bad_type");
   EXPECT_EQ(Value(R"({"$type":null})"), "record_bad_type");
-  EXPECT_EQ(Value(R"({"$type":"a"})"), "a1" "652474797065" "6161");
-  EXPECT_EQ(Value(R"({"$other":1})"), "a1" "66246f74686572" "01") << "unknown reserved keys are kept";
+  EXPECT_EQ(Value(R"({"$type":"a"})"),
+            "a1"
+            "652474797065"
+            "6161");
+  EXPECT_EQ(Value(R"({"$other":1})"),
+            "a1"
+            "66246f74686572"
+            "01")
+      << "unknown reserved keys are kept";
 }
 
 TEST(JsonIn, MalformedInput) {
-  for (const char* bad : {"", " ", "{", "}", "{\"a\":}", "{\"a\" 1}", "{a:1}", "{'a':1}", "{\"a\":1,}", "{\"a\":[1,]}",
-                          "{\"a\":tru}", "{} {}", "{}x", "\"a", "// c\n{}", "\xEF\xBB\xBF{}"}) {
+  for (const char* bad :
+       {"", " ", "{", "}", "{\"a\":}", "{\"a\" 1}", "{a:1}", "{'a':1}", "{\"a\":1,}", "{\"a\":[1,]}",
+        "{\"a\":tru}", "{} {}", "{}x", "\"a", "// c\n{}", "\xEF\xBB\xBF{}"}) {
     EXPECT_EQ(Cbor(bad), "json_malformed") << bad;
   }
   EXPECT_EQ(Cbor(std::string_view("{}\0", 3)), "json_malformed");

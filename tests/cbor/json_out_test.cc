@@ -59,7 +59,8 @@ TEST(JsonOut, FloatsAreShortestAndStayFloats) {
 TEST(JsonOut, LinksAndBytes) {
   EXPECT_EQ(JsonOf(test::DataLinkHex()),
             R"({"$link":"bafyreiaaaebagbafaydqqcikbmga2dqpcaireeyuculbogazdinryhi6d4"})");
-  EXPECT_EQ(JsonOf(test::RawLinkHex()), R"({"$link":"bafkreiaaaebagbafaydqqcikbmga2dqpcaireeyuculbogazdinryhi6d4"})");
+  EXPECT_EQ(JsonOf(test::RawLinkHex()),
+            R"({"$link":"bafkreiaaaebagbafaydqqcikbmga2dqpcaireeyuculbogazdinryhi6d4"})");
   EXPECT_EQ(JsonOf("40"), R"({"$bytes":""})");
   EXPECT_EQ(JsonOf("41 ff"), R"({"$bytes":"/w"})");
   EXPECT_EQ(JsonOf("42 fffe"), R"({"$bytes":"//4"})");
@@ -72,7 +73,8 @@ TEST(JsonOut, StringsAreRawUtf8ButForQuotesBackslashesAndControls) {
   EXPECT_EQ(JsonOfText("\"\\/\b\f\n\r\t\x01\x1f"), R"("\"\\/\b\f\n\r\t\u0001\u001f")");
 }
 
-// The scanner looks at eight bytes at a time: each special byte must be seen at each place in a word and in the rest.
+// The scanner looks at eight bytes at a time: each special byte must be seen at each place in a word and in
+// the rest.
 TEST(JsonOut, EscapesAreFoundAtEveryPosition) {
   for (size_t size = 1; size < 26; ++size) {
     for (size_t at = 0; at < size; ++at) {
@@ -109,7 +111,8 @@ TEST(JsonOut, NulIsExactUnlessItIsReplaced) {
   bool lossy = true;
   EXPECT_EQ(JsonOfText("a\0b"s, {}, &lossy), R"("a\u0000b")");
   EXPECT_FALSE(lossy);
-  EXPECT_EQ(JsonOfText("a\0\n\"b\0"s, {.replace_nul = true}, &lossy), "\"a\xEF\xBF\xBD\\n\\\"b\xEF\xBF\xBD\"");
+  EXPECT_EQ(JsonOfText("a\0\n\"b\0"s, {.replace_nul = true}, &lossy),
+            "\"a\xEF\xBF\xBD\\n\\\"b\xEF\xBF\xBD\"");
   EXPECT_TRUE(lossy);
   EXPECT_EQ(JsonOfText("ab"s, {.replace_nul = true}, &lossy), R"("ab")");
   EXPECT_FALSE(lossy);

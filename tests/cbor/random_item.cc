@@ -26,7 +26,8 @@ uint64_t RandomItem::Number() {
 }
 
 std::string RandomItem::Text(size_t max_characters) {
-  static constexpr std::string_view kCharacters[] = {"a", "b", "z", "\"", "\\", "\n", {"\0", 1}, "\x7f", "é", "⽘", "😀"};
+  static constexpr std::string_view kCharacters[] = {"a",       "b",    "z", "\"", "\\", "\n",
+                                                     {"\0", 1}, "\x7f", "é", "⽘", "😀"};
   std::string text;
   for (uint64_t n = Below(max_characters + 1); n > 0; --n) text += kCharacters[Below(std::size(kCharacters))];
   return text;
@@ -56,7 +57,8 @@ void RandomItem::Append(uint32_t depth, bool drisl, std::string* out) {
       return;
     }
     case 7:
-      return writer.Link(cbor::Cid::OfBlock(AsBytes(Text(3)), Below(2) == 0 ? cbor::kCodecRaw : cbor::kCodecDagCbor));
+      return writer.Link(
+          cbor::Cid::OfBlock(AsBytes(Text(3)), Below(2) == 0 ? cbor::kCodecRaw : cbor::kCodecDagCbor));
     case 8:
     case 9: {
       const uint64_t count = Below(Below(20) == 0 ? 300 : 5);

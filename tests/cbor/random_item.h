@@ -1,6 +1,7 @@
 #pragma once
 
-// Random canonical items, and a copy of an item through the reader and the writer. Used by the property tests and fuzzers.
+// Random canonical items, and a copy of an item through the reader and the writer. Used by the property tests
+// and fuzzers.
 
 #include <cstdint>
 #include <random>
@@ -19,8 +20,9 @@ class RandomItem {
  public:
   explicit RandomItem(uint64_t seed) : random_(seed) {}
 
-  // One canonical item of any kind, at most about 8 containers deep. Without `drisl` only what a record may hold: no floats,
-  // integers of 64 bits signed; keys that mean something in JSON ("$link", "$bytes", "$type") never occur.
+  // One canonical item of any kind, at most about 8 containers deep. Without `drisl` only what a record may
+  // hold: no floats, integers of 64 bits signed; keys that mean something in JSON ("$link", "$bytes",
+  // "$type") never occur.
   std::string Make(bool drisl = true);
 
   // 0 .. bound - 1; `bound` is not 0.

@@ -15,7 +15,9 @@ namespace {
 using test::Hex;
 using test::Outcome;
 
-std::string Check(std::string_view hex, const Limits& limits = {}) { return Outcome(CheckItem(Hex(hex), limits)); }
+std::string Check(std::string_view hex, const Limits& limits = {}) {
+  return Outcome(CheckItem(Hex(hex), limits));
+}
 
 // Skip is the whole strict check; every rule has its case here, and each case its reason.
 struct SkipCase {
@@ -97,21 +99,29 @@ constexpr SkipCase kSkipCases[] = {
     {"tag_43", "d8 2b 41 00", "cbor_unsupported_tag"},
     {"link_to_text", "d8 2a 61 00", "cbor_bad_link"},
     {"link_empty", "d8 2a 40", "cbor_bad_link"},
-    {"link_without_prefix", "d8 2a 58 24 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    {"link_without_prefix",
+     "d8 2a 58 24 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
      "cbor_bad_link"},
-    {"link_with_prefix_01", "d8 2a 58 25 01 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    {"link_with_prefix_01",
+     "d8 2a 58 25 01 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
      "cbor_bad_link"},
     {"link_prefix_only", "d8 2a 41 00", "cbor_bad_link"},
     {"link_with_a_byte_too_many",
-     "d8 2a 58 26 00 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f 00", "cbor_bad_link"},
+     "d8 2a 58 26 00 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f 00",
+     "cbor_bad_link"},
     {"link_length_not_minimal",
-     "d8 2a 59 0025 00 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "cbor_non_minimal"},
-    {"link", "d8 2a 58 25 00 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "ok"},
-    {"link_raw", "d8 2a 58 25 00 01551220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "ok"},
-    {"link_of_another_codec", "d8 2a 58 25 00 01701220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+     "d8 2a 59 0025 00 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+     "cbor_non_minimal"},
+    {"link", "d8 2a 58 25 00 01711220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
      "ok"},
-    {"link_blake3", "d8 2a 58 25 00 01711e20 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "ok"},
-    {"link_cid_v0", "d8 2a 58 23 00 1220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "ok"},
+    {"link_raw", "d8 2a 58 25 00 01551220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+     "ok"},
+    {"link_of_another_codec",
+     "d8 2a 58 25 00 01701220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "ok"},
+    {"link_blake3",
+     "d8 2a 58 25 00 01711e20 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "ok"},
+    {"link_cid_v0", "d8 2a 58 23 00 1220 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+     "ok"},
     {"link_identity", "d8 2a 47 00 01550002 abcd", "ok"},
     {"false", "f4", "ok"},
     {"true", "f5", "ok"},
@@ -137,11 +147,11 @@ INSTANTIATE_TEST_SUITE_P(Strict, ReaderSkip, testing::ValuesIn(kSkipCases),
                          [](const auto& param_info) { return param_info.param.what; });
 
 TEST(Reader, EveryTruncationOfAGoodItemIsTruncated) {
-  const std::vector<uint8_t> item = Hex("a6 60 19 0100 61 61 83 64 f09f9880 43 010203 fb 3ff8000000000000 61 62" +
-                                        test::DataLinkHex() +
-                                        "61 63 a1 78 18 616161616161616161616161616161616161616161616161 f6"
-                                        "61 64 1b 0000000100000000 61 65 d82a 58 23 00 1220" +
-                                        ToHex(std::vector<uint8_t>(32, 9)));
+  const std::vector<uint8_t> item =
+      Hex("a6 60 19 0100 61 61 83 64 f09f9880 43 010203 fb 3ff8000000000000 61 62" + test::DataLinkHex() +
+          "61 63 a1 78 18 616161616161616161616161616161616161616161616161 f6"
+          "61 64 1b 0000000100000000 61 65 d82a 58 23 00 1220" +
+          ToHex(std::vector<uint8_t>(32, 9)));
   ASSERT_EQ(Outcome(CheckItem(item)), "ok");
   for (size_t size = 0; size < item.size(); ++size) {
     // An allocation of exactly this size, so that a sanitizer sees a read beyond it.
@@ -151,8 +161,8 @@ TEST(Reader, EveryTruncationOfAGoodItemIsTruncated) {
 }
 
 TEST(Reader, ReadsEachKind) {
-  const std::vector<uint8_t> item =
-      Hex("89 01 20 43 010203 63 616263 f5 f6 fb 3ff8000000000000" + test::DataLinkHex() + "a1 61 61 1b ffffffffffffffff");
+  const std::vector<uint8_t> item = Hex("89 01 20 43 010203 63 616263 f5 f6 fb 3ff8000000000000" +
+                                        test::DataLinkHex() + "a1 61 61 1b ffffffffffffffff");
   Reader reader(item);
   uint64_t count;
   ASSERT_EQ(reader.Peek(), Kind::kArray);
@@ -228,19 +238,64 @@ TEST(Reader, AnotherKindIsUnexpected) {
     std::function<bool(Reader&)> read;
     const char* own;  // first digits of items that this read takes
   } reads[] = {
-      {"integer", [](Reader& r) { Integer v; return r.ReadInteger(&v); }, "00 20"},
-      {"int64", [](Reader& r) { int64_t v; return r.ReadInt64(&v); }, "00 20"},
-      {"bool", [](Reader& r) { bool v; return r.ReadBool(&v); }, "f4"},
+      {"integer",
+       [](Reader& r) {
+         Integer v;
+         return r.ReadInteger(&v);
+       },
+       "00 20"},
+      {"int64",
+       [](Reader& r) {
+         int64_t v;
+         return r.ReadInt64(&v);
+       },
+       "00 20"},
+      {"bool",
+       [](Reader& r) {
+         bool v;
+         return r.ReadBool(&v);
+       },
+       "f4"},
       {"null", [](Reader& r) { return r.ReadNull(); }, "f6"},
-      {"float", [](Reader& r) { double v; return r.ReadFloat(&v); }, "fb"},
-      {"bytes", [](Reader& r) { Bytes v; return r.ReadBytes(&v); }, "40"},
-      {"text", [](Reader& r) { std::string_view v; return r.ReadText(&v); }, "60"},
-      {"link", [](Reader& r) { CidView v; return r.ReadLink(&v); }, "d8"},
-      {"array", [](Reader& r) { uint64_t v; return r.ReadArrayHeader(&v); }, "80"},
-      {"map", [](Reader& r) { MapCursor v; return r.BeginMap(&v); }, "a0"},
+      {"float",
+       [](Reader& r) {
+         double v;
+         return r.ReadFloat(&v);
+       },
+       "fb"},
+      {"bytes",
+       [](Reader& r) {
+         Bytes v;
+         return r.ReadBytes(&v);
+       },
+       "40"},
+      {"text",
+       [](Reader& r) {
+         std::string_view v;
+         return r.ReadText(&v);
+       },
+       "60"},
+      {"link",
+       [](Reader& r) {
+         CidView v;
+         return r.ReadLink(&v);
+       },
+       "d8"},
+      {"array",
+       [](Reader& r) {
+         uint64_t v;
+         return r.ReadArrayHeader(&v);
+       },
+       "80"},
+      {"map",
+       [](Reader& r) {
+         MapCursor v;
+         return r.BeginMap(&v);
+       },
+       "a0"},
   };
-  const std::vector<std::string> items = {"00", "20", "40", "60", "80", "a0", "f4", "f6", "fb3ff8000000000000",
-                                          "f7", test::DataLinkHex()};
+  const std::vector<std::string> items = {
+      "00", "20", "40", "60", "80", "a0", "f4", "f6", "fb3ff8000000000000", "f7", test::DataLinkHex()};
   for (const auto& read : reads) {
     for (const std::string& hex : items) {
       const bool own = std::string_view(read.own).find(hex.substr(0, 2)) != std::string_view::npos;
@@ -321,7 +376,9 @@ TEST(Reader, SkipGivesTheItemsBytes) {
   Reader reader(input);
   Bytes item;
   EXPECT_TRUE(reader.Skip(&item));
-  EXPECT_EQ(ToHex(item), "a161618201" "02");
+  EXPECT_EQ(ToHex(item),
+            "a161618201"
+            "02");
   EXPECT_EQ(reader.Peek(), Kind::kBytes);
   EXPECT_TRUE(reader.Skip(&item));
   EXPECT_EQ(ToHex(item), "40");
@@ -336,7 +393,8 @@ TEST(Reader, DepthIsBounded) {
   EXPECT_EQ(Outcome(CheckItem(AsBytes(NestedLists(4)), {.max_depth = 4})), "ok");
   EXPECT_EQ(Outcome(CheckItem(AsBytes(NestedLists(5)), {.max_depth = 4})), "cbor_too_deep");
   EXPECT_EQ(Outcome(CheckItem(AsBytes(NestedLists(1)), {.max_depth = 0})), "cbor_too_deep");
-  EXPECT_EQ(Outcome(CheckItem(AsBytes(NestedLists(kMaxDepth + 1)), {.max_depth = 1'000'000})), "cbor_too_deep")
+  EXPECT_EQ(Outcome(CheckItem(AsBytes(NestedLists(kMaxDepth + 1)), {.max_depth = 1'000'000})),
+            "cbor_too_deep")
       << "the stack has kMaxDepth places whatever the caller asks for";
 }
 

@@ -23,7 +23,8 @@ std::string RecordWith(std::string_view value_hex) {
   return block;
 }
 
-std::string Check(std::string_view block, RecordReport* report = nullptr, std::string_view collection = kCollection) {
+std::string Check(std::string_view block, RecordReport* report = nullptr,
+                  std::string_view collection = kCollection) {
   return Outcome(CheckRecord(AsBytes(block), collection, report));
 }
 
@@ -80,7 +81,9 @@ TEST(RecordData, NestedTypesAreTextsToo) {
 
 TEST(RecordData, TheTopIsAMap) {
   EXPECT_EQ(Check("\x80"), "record_not_a_map");
-  EXPECT_EQ(Check("\x61" "a"), "record_not_a_map");
+  EXPECT_EQ(Check("\x61"
+                  "a"),
+            "record_not_a_map");
   EXPECT_EQ(Check("\xf7"), "cbor_unsupported_simple") << "no item at all comes first";
   EXPECT_EQ(Check(""), "cbor_truncated");
 }

@@ -87,16 +87,20 @@ TEST(SecondOpinion, ASecondItemIsTrailingUnlessASequenceIsMeant) {
 
 TEST(SecondOpinion, StopsWhereTheBytesAreNoCbor) {
   EXPECT_EQ(DiagnoseHex("82 00 1c"), "       0  [\n       1    0\n       2    / stopped: no CBOR: h'1c' /\n");
-  EXPECT_EQ(DiagnoseHex("82 00"), "       0  [  <- 0: cbor_truncated\n       1    0\n"
-                                  "       2    / stopped: the bytes end here, the item does not /\n");
+  EXPECT_EQ(DiagnoseHex("82 00"),
+            "       0  [  <- 0: cbor_truncated\n       1    0\n"
+            "       2    / stopped: the bytes end here, the item does not /\n");
   EXPECT_EQ(DiagnoseHex("62 61"), "       0  / stopped: the bytes end within this: h'6261' /\n");
   EXPECT_EQ(DiagnoseHex(""), "       0  / stopped: the bytes end here, the item does not /\n");
   EXPECT_EQ(DiagnoseHex("ff"), "       0  / stopped: no CBOR: a break that ends nothing /\n");
-  EXPECT_EQ(DiagnoseHex("81 ff"), "       0  [\n       1    / stopped: no CBOR: a break that ends nothing /\n");
-  EXPECT_EQ(DiagnoseHex("bf 61 61 ff"), "       0  {_  <- 0: cbor_indefinite\n       1    \"a\": \n"
-                                        "       3    / stopped: no CBOR: a break that ends nothing /\n");
-  EXPECT_EQ(DiagnoseHex("5f 61 61 ff"), "       0  (_  <- 0: cbor_indefinite\n"
-                                        "       1    / stopped: no CBOR: a chunk of another kind /\n");
+  EXPECT_EQ(DiagnoseHex("81 ff"),
+            "       0  [\n       1    / stopped: no CBOR: a break that ends nothing /\n");
+  EXPECT_EQ(DiagnoseHex("bf 61 61 ff"),
+            "       0  {_  <- 0: cbor_indefinite\n       1    \"a\": \n"
+            "       3    / stopped: no CBOR: a break that ends nothing /\n");
+  EXPECT_EQ(DiagnoseHex("5f 61 61 ff"),
+            "       0  (_  <- 0: cbor_indefinite\n"
+            "       1    / stopped: no CBOR: a chunk of another kind /\n");
 }
 
 TEST(SecondOpinion, LongStringsAreCutBetweenCharacters) {
@@ -121,7 +125,8 @@ TEST(SecondOpinion, HostileInputsAreCheap) {
     EXPECT_NE(text.find("/ stopped:"), std::string::npos);
   }
   // 1,000 levels, within the caller's limit: marked from the 129th on, shown all the same.
-  const std::string text = Diagnose(AsBytes(std::string(999, '\x81') + '\x80'), {.max_output = 1 << 20, .max_depth = 2'000});
+  const std::string text =
+      Diagnose(AsBytes(std::string(999, '\x81') + '\x80'), {.max_output = 1 << 20, .max_depth = 2'000});
   EXPECT_EQ(text.find("stopped"), std::string::npos);
   EXPECT_NE(text.find("128: cbor_too_deep"), std::string::npos);
   EXPECT_EQ(text.find("127: cbor_too_deep"), std::string::npos);
@@ -138,7 +143,8 @@ TEST(SecondOpinion, MarksAgreeWithTheStrictReader) {
     EXPECT_EQ(Diagnose(AsBytes(item), unbounded).find("<- "), std::string::npos);
     item[random.Below(item.size())] = static_cast<char>(random.Below(256));
     const std::string text = Diagnose(AsBytes(item), unbounded);
-    const bool marked = text.find("  <- ") != std::string::npos || text.find("/ stopped:") != std::string::npos;
+    const bool marked =
+        text.find("  <- ") != std::string::npos || text.find("/ stopped:") != std::string::npos;
     ASSERT_EQ(marked, !CheckItem(AsBytes(item)).ok()) << ToHex(AsBytes(item)) << '\n' << text;
   }
 }

@@ -115,7 +115,9 @@ TEST(MapWriter, ValuesMayBeContainers) {
   map.Key("a").MapHeader(0);
   std::string out;
   map.Finish(&out);
-  EXPECT_EQ(ToHex(AsBytes(out)), "a26161a061628201" "6178");
+  EXPECT_EQ(ToHex(AsBytes(out)),
+            "a26161a061628201"
+            "6178");
 }
 
 // What the writer makes, the reader takes, and copying it through both gives the same bytes.

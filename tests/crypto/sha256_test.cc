@@ -18,7 +18,8 @@ TEST(Sha256, KnownDigests) {  // FIPS 180-2 appendix B
   EXPECT_EQ(HexOf("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(HexOf("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
             "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-  EXPECT_EQ(HexOf(std::string(1'000'000, 'a')), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  EXPECT_EQ(HexOf(std::string(1'000'000, 'a')),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 TEST(Sha256, PiecesAreTheWhole) {
@@ -36,7 +37,7 @@ TEST(Sha256, PiecesAreTheWhole) {
   EXPECT_EQ(nothing.Finish(), Sha256(Bytes()));
 }
 
-TEST(Sha256, EachThreadHasItsOwnContext) {
+TEST(Sha256, ThreadsDoNotDisturbEachOther) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([t] {

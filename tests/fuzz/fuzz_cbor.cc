@@ -1,6 +1,6 @@
-// The strict reader on any bytes. What it accepts has one form only, so decoding and encoding it must give the same
-// bytes, and libcbor, which shares no code with it, must read the same values. The diagnosis for people must come to an
-// end within its bound, and find fault exactly where the reader does.
+// The strict reader on any bytes. What it accepts has one form only, so decoding and encoding it must give
+// the same bytes, and libcbor, which shares no code with it, must read the same values. The diagnosis for
+// people must come to an end within its bound, and find fault exactly where the reader does.
 
 #include <cstdint>
 #include <cstdio>
@@ -47,7 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(text.size() < options.max_output + 32 * 1024, "the diagnosis passed its bound");
   // Strings of the input may hold what a mark looks like; short items without that arrow cannot.
   const bool may_look_marked = penstock::AsText(input).find("<-") != std::string_view::npos;
-  if (accepted && !may_look_marked) Require(text.find("  <- ") == std::string::npos, "fault found with a good item");
+  if (accepted && !may_look_marked)
+    Require(text.find("  <- ") == std::string::npos, "fault found with a good item");
 
   cbor::RecordReport report;
   if (cbor::CheckRecord(input, "", &report).ok()) {

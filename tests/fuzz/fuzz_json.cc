@@ -1,5 +1,5 @@
-// JSON out and in. The input is tried as CBOR: what comes out as JSON must come back byte for byte. And as JSON: what is
-// accepted must be one strict item, and the same item again after another round.
+// JSON out and in. The input is tried as CBOR: what comes out as JSON must come back byte for byte. And as
+// JSON: what is accepted must be one strict item, and the same item again after another round.
 
 #include <cstdint>
 #include <cstdio>
@@ -25,7 +25,8 @@ void Require(bool truth, const char* what, std::string_view json = {}) {
   std::abort();
 }
 
-// True if a map of the item may have a key that JSON takes for a link or bytes (cbor/json_out.h says why that is lost).
+// True if a map of the item may have a key that JSON takes for a link or bytes (cbor/json_out.h says why that
+// is lost).
 bool MayHoldReservedKey(Bytes item) {
   cbor::LenientReader reader(item);
   cbor::LenientItem head;
@@ -51,7 +52,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool is_item = cbor::CheckItem(input).ok();
   std::string json = "kept";
   bool lossy = false;
-  Require(cbor::AppendJson(input, {.replace_nul = true}, &json, &lossy).ok() == is_item, "reader and JSON disagree");
+  Require(cbor::AppendJson(input, {.replace_nul = true}, &json, &lossy).ok() == is_item,
+          "reader and JSON disagree");
   Require(json.starts_with("kept"), "the buffer's text is gone");
   if (!is_item) Require(json == "kept", "a refused item left something behind");
   // A backslash of the text is escaped itself, so this can only be an escaped U+0000 when there was none.
@@ -65,7 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     RequireRoundTrip(AsBytes(*item));
   }
   if (const auto item = cbor::JsonToCbor(text); item.ok()) {
-    Require(cbor::CheckData(AsBytes(*item), nullptr).ok(), "JSON became something that is no atproto data", text);
+    Require(cbor::CheckData(AsBytes(*item), nullptr).ok(), "JSON became something that is no atproto data",
+            text);
     RequireRoundTrip(AsBytes(*item));
   }
   return 0;

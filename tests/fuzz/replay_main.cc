@@ -1,10 +1,10 @@
-// Runs a fuzz target over files instead of under libFuzzer, so that a normal build compiles every target and replays its
-// seeds and past findings.
+// Runs a fuzz target over files instead of under libFuzzer, so that a normal build compiles every target and
+// replays its seeds and past findings.
 //
 //   fuzz_cbor FILE|FOLDER...
 //
-// Exits 0 when every input came back, 2 when there was none: an empty corpus must not pass for a tested one. A target
-// reports a finding by aborting, which shows the name of the input printed last.
+// Exits 0 when every input came back, 2 when there was none: an empty corpus must not pass for a tested one.
+// A target reports a finding by aborting, which shows the name of the input printed last.
 
 #include <algorithm>
 #include <cstdint>
@@ -48,7 +48,8 @@ int main(int argc, char** argv) {
     const std::string bytes(std::istreambuf_iterator<char>(in), {});
     std::printf("%s\n", file.c_str());
     std::fflush(stdout);
-    // A copy of exactly this size: a read past the end is then a read past an allocation, which the sanitizers see.
+    // A copy of exactly this size: a read past the end is then a read past an allocation, which the
+    // sanitizers see.
     const std::vector<uint8_t> exact(bytes.begin(), bytes.end());
     LLVMFuzzerTestOneInput(exact.data(), exact.size());
   }

@@ -1,4 +1,5 @@
-// DAG-CBOR, CID and JSON vectors of other projects, read in place. Each case is named, each source's count printed.
+// DAG-CBOR, CID and JSON vectors of other projects, read in place. Each case is named, each source's count
+// printed.
 
 #include <gtest/gtest.h>
 
@@ -32,10 +33,10 @@ namespace json = boost::json;
 using test::Outcome;
 
 // The folder of one source, or the test is skipped.
-#define VECTORS_OR_SKIP(variable, source)                                                     \
-  const auto variable##_root = test::VectorsFolder();                                         \
-  if (!variable##_root) GTEST_SKIP() << "no vectors: set PENSTOCK_VECTORS";                   \
-  const std::filesystem::path variable = *variable##_root / source;                           \
+#define VECTORS_OR_SKIP(variable, source)                                   \
+  const auto variable##_root = test::VectorsFolder();                       \
+  if (!variable##_root) GTEST_SKIP() << "no vectors: set PENSTOCK_VECTORS"; \
+  const std::filesystem::path variable = *variable##_root / source;         \
   if (!std::filesystem::is_directory(variable)) GTEST_SKIP() << "no folder " << variable
 
 json::value ParseFile(const std::filesystem::path& path) {
@@ -47,7 +48,9 @@ json::value ParseFile(const std::filesystem::path& path) {
 // By value: a loop over it keeps it alive, which it would not do for the value that it came out of.
 json::array ParseArray(const std::filesystem::path& path) { return ParseFile(path).as_array(); }
 
-std::string StringOf(const json::value& object, const char* key) { return std::string(object.at(key).as_string()); }
+std::string StringOf(const json::value& object, const char* key) {
+  return std::string(object.at(key).as_string());
+}
 
 // How many cases of a source ran: none means that the file is not what we think, and fails.
 void Ran(const char* source, size_t cases) {
@@ -65,7 +68,8 @@ std::string Recoded(Bytes item) {
 
 // ---- dasl-testing ----
 
-// What an encoder must refuse: floats that DRISL lacks. The other values of these entries have no call in Writer.
+// What an encoder must refuse: floats that DRISL lacks. The other values of these entries have no call in
+// Writer.
 void ExpectUnwritable(Bytes item) {
   LenientReader reader(item);
   LenientItem head;
@@ -95,7 +99,8 @@ TEST(CborVectors, DaslTesting) {
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() != ".json") continue;
     for (const json::value& vector : ParseArray(entry.path())) {
-      SCOPED_TRACE(entry.path().filename().string() + ": " + StringOf(vector, "type") + ": " + StringOf(vector, "name"));
+      SCOPED_TRACE(entry.path().filename().string() + ": " + StringOf(vector, "type") + ": " +
+                   StringOf(vector, "name"));
       std::set<std::string> tags;
       for (const json::value& tag : vector.at("tags").as_array()) tags.emplace(tag.as_string());
       if (!tags.contains("basic") && !tags.contains("dag-cbor") && !tags.contains("dasl-cid")) {
@@ -124,15 +129,16 @@ TEST(CborVectors, DaslTesting) {
   Ran("dasl-testing roundtrip", ran["roundtrip"]);
   Ran("dasl-testing invalid_in", ran["invalid_in"]);
   Ran("dasl-testing invalid_out", ran["invalid_out"]);
-  std::printf("[ vectors  ] dasl-testing: %zu entries belong to other profiles (rfc8949, dCBOR, CBOR-Core, CDE)\n",
-              other_profiles);
+  std::printf(
+      "[ vectors  ] dasl-testing: %zu entries belong to other profiles (rfc8949, dCBOR, CBOR-Core, CDE)\n",
+      other_profiles);
   EXPECT_GT(blessed, 0u);
 }
 
 // ---- ipld-codec-fixtures ----
 
-// Whether `ours`, atproto JSON, says the same as `theirs`, DAG-JSON: bytes and links are written differently there, and
-// an integral float has no point. Numbers are compared as Boost.JSON reads them.
+// Whether `ours`, atproto JSON, says the same as `theirs`, DAG-JSON: bytes and links are written differently
+// there, and an integral float has no point. Numbers are compared as Boost.JSON reads them.
 bool SameValue(const json::value& ours, const json::value& theirs) {
   if (const json::object* object = theirs.if_object()) {
     const json::value* reserved = object->size() == 1 ? object->if_contains("/") : nullptr;
@@ -235,7 +241,8 @@ TEST(CborVectors, IpldCodecFixturesNegative) {
 
 // ---- rfc8949 ----
 
-// Whether a well-formed item uses only what protocol 7.1 lists, seen by libcbor: the judgement is not our reader's.
+// Whether a well-formed item uses only what protocol 7.1 lists, seen by libcbor: the judgement is not our
+// reader's.
 bool OnlyDrislKinds(Bytes item) {
   LenientReader reader(item);
   LenientItem head;
@@ -256,7 +263,8 @@ bool OnlyDrislKinds(Bytes item) {
         levels.emplace_back(2 * head.argument, true);
         break;
       case LenientKind::kFloat:
-        if (head.head_size != 9 || !std::isfinite(head.number) || (head.number == 0 && std::signbit(head.number))) {
+        if (head.head_size != 9 || !std::isfinite(head.number) ||
+            (head.number == 0 && std::signbit(head.number))) {
           return false;
         }
         break;
@@ -303,7 +311,8 @@ TEST(CborVectors, Rfc8949) {
       }
     }
   }
-  for (const char* group : {"invalid", "valid, not canonical", "canonical, DRISL", "canonical, of other kinds"}) {
+  for (const char* group :
+       {"invalid", "valid, not canonical", "canonical, DRISL", "canonical, of other kinds"}) {
     Ran((std::string("rfc8949 ") + group).c_str(), ran[group]);
   }
 }

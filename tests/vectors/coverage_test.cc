@@ -17,7 +17,8 @@ TEST(VectorsCoverage, EveryFolderHasAReaderOrAName) {
   if (!folder) GTEST_SKIP() << "no vectors: set PENSTOCK_VECTORS";
   const std::map<std::string, std::string> readers = {
       {"arroba", "mst_vectors"},
-      {"atproto-interop-tests", "cbor_vectors, mst_vectors, syntax_vectors; crypto, firehose and lexicon: later"},
+      {"atproto-interop-tests",
+       "cbor_vectors, mst_vectors, syntax_vectors; crypto, firehose and lexicon: later"},
       {"atproto-lexicons", "later: lexicon"},
       {"atproto-ts", "car_vectors"},
       {"dasl-testing", "cbor_vectors"},
@@ -40,7 +41,8 @@ TEST(VectorsCoverage, EveryFolderHasAReaderOrAName) {
     if (!entry.is_directory()) continue;
     const std::string name = entry.path().filename().string();
     const auto reader = readers.find(name);
-    std::printf("[ vectors  ] %s: %s\n", name.c_str(), reader == readers.end() ? "READ BY NOBODY" : reader->second.c_str());
+    std::printf("[ vectors  ] %s: %s\n", name.c_str(),
+                reader == readers.end() ? "READ BY NOBODY" : reader->second.c_str());
     known += reader != readers.end();
   }
   EXPECT_GT(known, 0u) << "not the folder that we mean";
