@@ -1,7 +1,8 @@
 #pragma once
 
-// Canonical DAG-CBOR out: shortest heads, definite lengths. The caller writes map keys in canonical order (the
-// reader refuses them otherwise, so a test that reads back finds out) or uses MapWriter below, which sorts.
+// Canonical DAG-CBOR out: shortest heads, definite lengths. The caller writes map keys in canonical order
+// (the reader refuses them otherwise, so a test that reads back finds out) or uses MapWriter below, which
+// sorts.
 //
 // Appends to a std::string that the caller owns and may reuse. Not thread-safe.
 
