@@ -3,13 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "fixtures/builder/stream.h"
 #include "firehose/capture.h"
 #include "tests/e2e/program.h"
 #include "tests/support/database/temp_folder.h"
+#include "tests/support/shared_data.h"
 
 namespace penstock::test {
 namespace {
@@ -153,6 +160,50 @@ TEST_F(Command, DemoTellsItsStory) {
   for (const char* part : {"space.atbb.post", "com.huddle.booking", "sh.tangled.repo", "What was refused", "Next"}) {
     EXPECT_THAT(run.out, HasSubstr(part));
   }
+}
+
+// What --help prints for `verb` and, if it has verbs of its own, for each of them.
+void CollectHelp(const std::vector<std::string>& verb, std::string* all) {
+  std::vector<std::string> args = verb;
+  args.push_back("--help");
+  const std::string help = RunProgram(args).out;
+  all->append(help);
+  const size_t verbs = help.find("\nSubcommands:\n");
+  if (verbs == std::string::npos) return;
+  static const std::regex line("\n  ([a-z]+) ");
+  for (auto it = std::sregex_iterator(help.begin() + static_cast<std::ptrdiff_t>(verbs), help.end(), line);
+       it != std::sregex_iterator(); ++it) {
+    std::vector<std::string> sub = verb;
+    sub.push_back((*it)[1]);
+    CollectHelp(sub, all);
+  }
+}
+
+// The options that lines of `text` introduce, as "--name" and, where one is given, "--name = default".
+std::set<std::string> Options(const std::string& text, const std::regex& line) {
+  std::set<std::string> options;
+  for (auto it = std::sregex_iterator(text.begin(), text.end(), line); it != std::sregex_iterator(); ++it) {
+    options.insert((*it)[1]);
+    if ((*it)[2].matched) options.insert((*it)[1].str() + " = " + (*it)[2].str());
+  }
+  return options;
+}
+
+TEST(CommandLinePage, SaysTheOptionsAndDefaultsOfTheProgram) {
+  std::string help;
+  CollectHelp({}, &help);
+  //   --lease-wait S:INT in [0 - 86400]=30
+  std::set<std::string> real = Options(help, std::regex("\n  (--[a-z-]+)(?: [^ =\n]*(?: in \\[[^\\]\n]*\\])?=([^ \n]+))?"));
+  ASSERT_GT(real.size(), 40u);
+  real.erase("--version");
+  // | `--lease-wait S` | 30 | s | how long to wait …
+  const std::set<std::string> written =
+      Options(ReadFileText("docs/cli.md"), std::regex("\n\\| `(--[a-z-]+)[^|]*\\| (?:–|`?([^ |`]+)`?) \\|"));
+  std::vector<std::string> missing, invented;
+  std::set_difference(real.begin(), real.end(), written.begin(), written.end(), std::back_inserter(missing));
+  std::set_difference(written.begin(), written.end(), real.begin(), real.end(), std::back_inserter(invented));
+  EXPECT_THAT(missing, IsEmpty()) << "not in docs/cli.md";
+  EXPECT_THAT(invented, IsEmpty()) << "not in --help";
 }
 
 }  // namespace
