@@ -108,9 +108,10 @@ absl::Status Cli::FillFromEnvironmentAndFile(CLI::App* verb) {
       std::string where;
       if (const char* set = std::getenv(EnvironmentName(name).c_str())) {
         where = EnvironmentName(name);
-        // Lists are separated by commas, as in a flag.
-        values = option->get_items_expected_max() > 1 ? std::vector<std::string>(absl::StrSplit(set, ',', absl::SkipEmpty()))
-                                                      : std::vector<std::string>{set};
+        // One text, cut where a flag's text would be: at commas for lists of NSIDs, not at all for --relay, whose commas
+        // separate the stand-ins of one source.
+        values = option->get_delimiter() == ',' ? std::vector<std::string>(absl::StrSplit(set, ',', absl::SkipEmpty()))
+                                                : std::vector<std::string>{set};
       } else if (const toml::node* node = file.get(name)) {
         where = config_path_ + ": " + name;
         auto texts = ValueTexts(*node);

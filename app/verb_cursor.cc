@@ -42,8 +42,8 @@ void RegisterCursor(Cli& cli) {
     const absl::Status status = command->Execute();
     return status.ok() ? kExitDone : Report(status);
   });
+  command->store.lease_wait_s = 0;  // a person waits here: say at once that a service holds the store
   command->store.Bind(verb);
-  command->store.lease_wait_s = 0;
   verb->require_subcommand(1);
   const auto add = [&](const char* name, const char* description) {
     CLI::App* sub = verb->add_subcommand(name, description);

@@ -36,7 +36,7 @@ struct InspectCommand {
       return std::vector<uint8_t>(std::istreambuf_iterator<char>(std::cin), {});
     }
     std::ifstream file(input, std::ios::binary);
-    if (!file) return InvalidInputError("cannot read " + input);
+    if (!file) return NotFoundError("cannot read " + input);
     return std::vector<uint8_t>(std::istreambuf_iterator<char>(file), {});
   }
 
