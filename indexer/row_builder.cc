@@ -94,7 +94,7 @@ std::string_view RowBuilder::CidText(const cbor::CidView& cid, ChangeSet* change
 
 bool RowBuilder::Begin(const Frame& frame, EventKind kind, Bytes raw_frame, ChangeSet* change) {
   change->kind = kind;
-  change->seq = frame.seq.value_or(0);
+  change->seq = frame.seq.value_or(change->seq);
   change->did = change->arena.Copy(frame.did.text());
   change->rev = change->arena.Copy(frame.rev);
   const bool wanted = kind == EventKind::kCommit
@@ -204,7 +204,7 @@ void RowBuilder::BuildSync(const Frame& frame, const repo::CommitObject& commit,
 void RowBuilder::BuildRefused(const Frame& frame, Bytes raw_frame, const absl::Status& why,
                               ChangeSet* change) {
   change->kind = KindOf(frame);
-  change->seq = frame.seq.value_or(0);
+  change->seq = frame.seq.value_or(change->seq);
   change->did = change->arena.Copy(frame.did.text());
   change->rev = change->arena.Copy(frame.rev);
   change->commit_cid = CidText(frame.commit, change);

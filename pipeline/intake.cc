@@ -75,7 +75,7 @@ bool Intake::Offer(std::string_view source_name, firehose::DeliveryPtr* delivery
   matched_.fetch_add(1, std::memory_order_relaxed);
   const size_t cost = sizeof(firehose::Delivery) + (*delivery)->buffer.capacity();
   const firehose::Watermark::Ticket ticket = seq ? source->watermark.Enter(*seq) : kNoTicket;
-  workers_[worker]->PushNow(Task{std::move(*delivery), source, ticket}, cost);
+  workers_[worker]->PushNow(Task{std::move(*delivery), source, ticket, seq.value_or(0)}, cost);
   return true;
 }
 

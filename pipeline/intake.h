@@ -28,6 +28,7 @@ struct Task {
   firehose::DeliveryPtr delivery;
   Source* source = nullptr;
   firehose::Watermark::Ticket ticket = 0;
+  int64_t seq = 0;  // the event's own, or the position at which one without a seq stands
 };
 using TaskQueue = BoundedQueue<Task>;
 using ChangeQueue = BoundedQueue<indexer::ChangeSetPtr>;

@@ -14,6 +14,7 @@ void Worker::Run() {
     indexer::ChangeSetPtr change = changes_->Take();
     change->source = task->source->name;
     change->ticket = task->ticket;
+    change->seq = task->seq;
     change->arrival_us = task->delivery->buffer.arrival_us;
     Judge(task->delivery->frame, task->delivery->buffer.bytes(), change.get());
     task->delivery.reset();  // the change set owns all it needs: the buffer can take the next frame
