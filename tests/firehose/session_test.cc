@@ -131,10 +131,10 @@ TEST_F(SessionTest, DeliversWhatIsThereAndWhatComes) {
   AppendEvents(*relay_, 21, 40);
   EXPECT_TRUE(stream_.sink.WaitForSeq(source_, 40));
 
+  EXPECT_TRUE(Eventually([&] { return stream_.status().last_seq == 40; }));
   const SubscriptionStatus status = stream_.status();
   EXPECT_EQ(status.host, source_);
   EXPECT_TRUE(status.connected);
-  EXPECT_EQ(status.last_seq, 40);
   EXPECT_EQ(status.frames, 40u);
   EXPECT_EQ(status.reconnects, 0u);
   EXPECT_GT(status.last_frame_us, 0);
@@ -247,10 +247,10 @@ TEST_F(SessionTest, SurvivesARelayThatDiesAndComesBack) {
 // --- Liveness
 
 TEST_F(SessionTest, AQuietRelayThatAnswersPingsIsLeftAlone) {
-  relay_->Script(Steps({RelayStep::Frames(5), RelayStep::Pause(milliseconds(600))}));
+  relay_->Script(Steps({RelayStep::Frames(5), RelayStep::Pause(milliseconds(1500))}));
   SubscriptionOptions options = Options();
-  options.ping_interval = milliseconds(40);
-  options.idle_timeout = milliseconds(200);
+  options.ping_interval = milliseconds(60);
+  options.idle_timeout = milliseconds(500);
   Start(options);
   ExpectEverything();
   EXPECT_EQ(Count("connect_ok"), 1u);
@@ -263,8 +263,8 @@ TEST_F(SessionTest, ARelayThatAnswersNothingIsLeft) {
   deaf.answer_pings = false;
   relay_->Script(deaf);
   SubscriptionOptions options = Options();
-  options.ping_interval = milliseconds(40);
-  options.idle_timeout = milliseconds(200);
+  options.ping_interval = milliseconds(60);
+  options.idle_timeout = milliseconds(500);
   Start(options);
   ExpectEverything();
   EXPECT_EQ(Count("reconnect_idle"), 1u);
@@ -274,12 +274,12 @@ TEST_F(SessionTest, ARelayThatAnswersNothingIsLeft) {
 
 TEST_F(SessionTest, OurOwnWaitingIsNotTheRelaysSilence) {
   SubscriptionOptions options = Options();
-  options.ping_interval = milliseconds(30);
-  options.idle_timeout = milliseconds(100);
+  options.ping_interval = milliseconds(60);
+  options.idle_timeout = milliseconds(300);
   stream_.sink.RefuseOffers(-1);
   Start(options);
   EXPECT_TRUE(stream_.sink.WaitForOffers(1));
-  std::this_thread::sleep_for(milliseconds(400));
+  std::this_thread::sleep_for(milliseconds(1000));
   stream_.sink.RefuseOffers(0);
   ExpectEverything();
   EXPECT_EQ(Count("connect_ok"), 1u);
