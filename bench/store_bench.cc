@@ -296,16 +296,6 @@ double BareCopy(const std::string& url, size_t rows, bool one_transaction, const
   return speed;
 }
 
-double ServerCpu(const std::string& socket) {
-  std::string dir = socket.substr(0, socket.rfind('/'));
-  FILE* f = std::fopen((dir + "/data/postmaster.pid").c_str(), "r"); int pid = 0; if (std::fscanf(f, "%d", &pid) != 1) Die("x"); std::fclose(f);
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
-  f = std::fopen(("/proc/" + std::to_string(pid) + "/stat").c_str(), "r");
-  char b[2000]; size_t n = std::fread(b, 1, 1999, f); b[n] = 0; std::fclose(f);
-  long cu = 0, cs = 0; std::sscanf(std::strrchr(b, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %ld %ld", &cu, &cs);
-  return static_cast<double>(cu + cs) / 100;
-}
-
 int Main(int argc, char** argv) {
   const size_t rows = (argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 200'000) / kBatchRows * kBatchRows;
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 3;
@@ -338,14 +328,9 @@ int Main(int argc, char** argv) {
   }
   double copy = 0, copy_one = 0, postgres = 0;
   for (int round = 0; round < rounds; ++round) {
-    double c0 = ServerCpu(cluster->socket_path());
-    if (!getenv("STORE_ONLY")) copy = std::max(copy, BareCopy(cluster->CreateDatabase(), rows, false, &clock));
-    double c1 = ServerCpu(cluster->socket_path());
+    copy = std::max(copy, BareCopy(cluster->CreateDatabase(), rows, false, &clock));
     postgres = std::max(postgres, Through(*OpenStore(cluster->CreateDatabase(), &clock), rows));
-    double c2 = ServerCpu(cluster->socket_path());
-    if (!getenv("STORE_ONLY")) copy_one = std::max(copy_one, BareCopy(cluster->CreateDatabase(), rows, true, &clock));
-    double c3 = ServerCpu(cluster->socket_path());
-    std::printf("cpu us/row: copy %.2f store %.2f copy_one %.2f\n", (c1-c0)*1e6/double(rows), (c2-c1)*1e6/double(rows), (c3-c2)*1e6/double(rows));
+    copy_one = std::max(copy_one, BareCopy(cluster->CreateDatabase(), rows, true, &clock));
   }
   std::printf(
       "%-34s %9.0f rows/s\n%-34s %9.0f rows/s\n%-34s %9.0f rows/s  %.2f of the former, %.2f of one COPY\n",

@@ -1,5 +1,8 @@
 #include "indexer/batch.h"
 
+#include <algorithm>
+#include <tuple>
+
 #include "absl/hash/hash.h"
 #include "base/status.h"
 
@@ -57,6 +60,12 @@ void BatchPlan::Build(std::span<const ChangeSetPtr> changes) {
     AddRecords(*change);
     AddRest(*change);
   }
+  // In the order of the key's index: neighbours in the batch are then neighbours in the tree, and most of a
+  // descent is still in the cache. Which row comes first does not matter, since each key is there once.
+  std::sort(records_.begin(), records_.end(), [](const PlannedRecord& a, const PlannedRecord& b) {
+    return std::tie(a.change->did, a.row->collection, a.row->rkey) <
+           std::tie(b.change->did, b.row->collection, b.row->rkey);
+  });
 }
 
 void BatchPlan::BuildWithoutRecords(const ChangeSet& change) {
