@@ -20,6 +20,11 @@ using testing::IsEmpty;
 INSTANTIATE_TEST_SUITE_P(Store, StoreTest, testing::Values("sqlite", "postgresql"),
                          [](const auto& param) { return param.param; });
 
+// One writer per SQLite file, so only PostgreSQL has shards.
+class ShardTest : public StoreTest {};
+INSTANTIATE_TEST_SUITE_P(Store, ShardTest, testing::Values("postgresql"),
+                         [](const auto& param) { return param.param; });
+
 constexpr std::string_view kPosts = "SELECT rkey, op, deleted, verification, rev FROM record ORDER BY rkey";
 
 std::string Post(std::string_view rkey, std::string_view op, bool deleted, std::string_view verification,
@@ -311,16 +316,20 @@ TEST_P(StoreTest, ASourceWithoutCursorStartsItsNumbersAnew) {
   EXPECT_EQ(Value("SELECT active FROM repo"), "1");
 }
 
-TEST_P(StoreTest, CursorsOfShardsAreApart) {
-  if (!postgres()) GTEST_SKIP() << "one writer per SQLite file";
+TEST_P(ShardTest, ShardsHaveLeasesCursorsAndGapsOfTheirOwn) {
   StoreOptions options = Options("second");
   options.shard = "1/2";
   const std::unique_ptr<Store> other = NewStore(options);
   ASSERT_TRUE(other->Open().ok());
   EXPECT_EQ(other->epoch(), 1);
-  ApplyTo(*other, {}, {{std::string(kRelay), 9}});
-  EXPECT_TRUE(store_->LoadCursors()->empty());
+  auto control = make_.Control();
+  control->gaps.push_back({1, 2, "outdated_cursor", ""});
+  const List changes{std::move(control)};
+  Apply(changes, {{std::string(kRelay), 8}});
+  ApplyTo(*other, changes, {{std::string(kRelay), 9}});
+  EXPECT_EQ((*store_->LoadCursors())[0].position, 8);
   EXPECT_EQ((*other->LoadCursors())[0].position, 9);
+  EXPECT_THAT(Rows("SELECT shard FROM gap ORDER BY shard"), ElementsAre("0/1", "1/2"));
 }
 
 // ---- The lease
