@@ -11,6 +11,7 @@
 #include "cbor/reader.h"
 #include "crypto/sha256.h"
 #include "firehose/frame.h"
+#include "pipeline/claim.h"
 #include "repo/commit_check.h"
 
 namespace penstock::app {
@@ -98,16 +99,8 @@ absl::StatusOr<StageResult> RunStage(const std::string& name, const BenchInput& 
     return Measure(name, input, seconds, [&](Bytes bytes) {
       if (!firehose::DecodeFrame(bytes, &frame).ok()) return false;
       if (frame.kind != FrameKind::kCommit) return true;
-      repo::CommitClaim claim;
-      claim.did = frame.did;
-      claim.rev = frame.rev;
-      claim.since = frame.since;
-      claim.commit = frame.commit;
-      claim.prev_data = frame.prev_data;
-      claim.blocks = frame.blocks;
-      claim.ops = frame.ops;
       repo::CheckedCommit checked;
-      return checker.Check(claim, now_us, &checked).ok();
+      return checker.Check(pipeline::ClaimOf(frame), now_us, &checked).ok();
     });
   }
   if (name == "copy alone") {

@@ -15,6 +15,7 @@
 #include "cbor/second_opinion.h"
 #include "firehose/frame.h"
 #include "fmt/format.h"
+#include "pipeline/claim.h"
 #include "repo/commit.h"
 #include "repo/commit_check.h"
 #include "repo/mst_node.h"
@@ -114,15 +115,7 @@ bool InspectFrame(Bytes message, int64_t now_us, std::string* out) {
   if (!commit) return true;
   repo::CommitChecker checker;
   repo::CheckedCommit checked;
-  repo::CommitClaim claim;
-  claim.did = frame.did;
-  claim.rev = frame.rev;
-  claim.since = frame.since;
-  claim.commit = frame.commit;
-  claim.prev_data = frame.prev_data;
-  claim.blocks = frame.blocks;
-  claim.ops = frame.ops;
-  if (absl::Status status = checker.Check(claim, now_us, &checked); !status.ok()) return Refused(status, {}, out);
+  if (absl::Status status = checker.Check(pipeline::ClaimOf(frame), now_us, &checked); !status.ok()) return Refused(status, {}, out);
   out->append("verdict    holds at level cid: hashes, tree and every op\n");
   return true;
 }

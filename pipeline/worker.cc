@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "pipeline/claim.h"
 
 namespace penstock::pipeline {
 
@@ -51,16 +52,8 @@ void Worker::Judge(const Frame& frame, Bytes raw, indexer::ChangeSet* change) {
 }
 
 absl::Status Worker::JudgeCommit(const Frame& frame, Bytes raw, indexer::ChangeSet* change) {
-  repo::CommitClaim claim;
-  claim.did = frame.did;
-  claim.rev = frame.rev;
-  claim.since = frame.since;
-  claim.commit = frame.commit;
-  claim.prev_data = frame.prev_data;
-  claim.blocks = frame.blocks;
-  claim.ops = frame.ops;
   repo::CheckedCommit checked;
-  RETURN_IF_ERROR(checker_.Check(claim, options_.clock->NowMicros(), &checked));
+  RETURN_IF_ERROR(checker_.Check(ClaimOf(frame), options_.clock->NowMicros(), &checked));
   builder_.BuildCommit(frame, checked, options_.verify, raw, change);
   return absl::OkStatus();
 }
