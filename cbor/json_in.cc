@@ -276,7 +276,7 @@ class Handler {
 
   bool DrislNumber(std::string_view text) {
     if (text.find_first_of(".eE") != std::string_view::npos) {
-      double value;
+      double value = 0;
       return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc() &&
              writer_.Float(value);
     }
@@ -285,7 +285,7 @@ class Handler {
       writer_.Integer({true, UINT64_MAX});
       return true;
     }
-    uint64_t magnitude;
+    uint64_t magnitude = 0;
     const auto [end, error] = std::from_chars(text.data() + 1, text.data() + text.size(), magnitude);
     if (!text.starts_with('-') || error != std::errc() || magnitude == 0) return false;
     writer_.Integer({true, magnitude - 1});
