@@ -102,4 +102,12 @@ std::vector<TestStore::Row> TestStore::Query(const std::string& sql) {
   }
 }
 
+std::vector<TestStore::Row> TestStore::TryQuery(const std::string& sql) {
+  try {
+    return RunSql(url_, sql).rows;
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
 }  // namespace penstock::test
