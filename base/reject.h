@@ -13,6 +13,12 @@ namespace penstock {
 // clang-format off
 // X(enumerator, name). Grouped by the folder that finds the fault; append inside a group, never rename.
 #define PENSTOCK_REJECTS(X)                                                                          \
+  /* crypto/: keys and signatures (protocol 4.2, 6.2) */                                              \
+  X(kKeyMalformed, "key_malformed")                   /* no multibase, wrong length, not on the curve */ \
+  X(kKeyUnsupported, "key_unsupported")               /* a good key of a curve that atproto does not use */ \
+  X(kSignatureLength, "signature_length")             /* not exactly 64 bytes */                     \
+  X(kSignatureHighS, "signature_high_s")                                                             \
+  X(kSignatureMismatch, "signature_mismatch")         /* not made by this key over these bytes; also r or s out of range */ \
   /* cbor/: DRISL (dasl.ing/drisl) */                                                                \
   X(kCborTruncated, "cbor_truncated")                 /* an item or a declared length runs past the end */ \
   X(kCborTrailingBytes, "cbor_trailing_bytes")        /* something follows the one item */           \
@@ -102,6 +108,26 @@ namespace penstock {
   X(kCommitOpNotInTree, "commit_op_not_in_tree")      /* create or update: the tree does not hold path -> cid */ \
   X(kCommitOpStillInTree, "commit_op_still_in_tree")  /* delete: the tree still holds the path */    \
   X(kCommitMissingRecord, "commit_missing_record")    /* create or update without the record's block */ \
+  X(kCommitOpWithoutPrev, "commit_op_without_prev")   /* update or delete that does not say what was there before */ \
+  X(kCommitPrevDataMissing, "commit_prev_data_missing") /* and it is not the first commit of its repository */ \
+  X(kCommitPrevDataMismatch, "commit_prev_data_mismatch") /* undoing the ops does not give prevData */ \
+  /* identity/: DID documents and the directory's log (protocol 6.3, 6.4) */                         \
+  X(kDidNotFound, "did_not_found")                    /* conclusively: 404, NXDOMAIN */              \
+  X(kDidTombstoned, "did_tombstoned")                                                                \
+  X(kDidDocumentInvalid, "did_document_invalid")      /* no JSON object, or its `id` is another */   \
+  X(kDidNoKey, "did_no_key")                          /* no valid #atproto key in the document */    \
+  X(kPlcBadOperation, "plc_bad_operation")                                                           \
+  X(kPlcGenesisMismatch, "plc_genesis_mismatch")      /* the DID is not the hash of its first operation */ \
+  X(kPlcBadChain, "plc_bad_chain")                    /* `prev`, order or times do not fit */        \
+  X(kPlcBadSignature, "plc_bad_signature")                                                           \
+  X(kPlcBadNullification, "plc_bad_nullification")                                                   \
+  X(kPlcDocumentMismatch, "plc_document_mismatch")    /* the document is not what the log says */    \
+  /* sync/: the account's chain (protocol 3.2, 3.4, 3.6) */                                          \
+  X(kChainBroken, "chain_broken")                     /* `since` or `prevData` does not continue what we hold */ \
+  X(kChainConflict, "chain_conflict")                 /* our rev, but another tree */                \
+  X(kAccountInactive, "account_inactive")                                                            \
+  X(kAccountWrongHost, "account_wrong_host")          /* a PDS speaks for an account that lives elsewhere */ \
+  X(kHeldOverflow, "held_overflow")                   /* more events waited than may */              \
   /* firehose/: framing (the connection is dropped) */                                               \
   X(kFrameBadHeader, "frame_bad_header")                                                             \
   X(kFrameBadPayload, "frame_bad_payload")            /* payload absent or not a map */              \

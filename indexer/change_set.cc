@@ -2,22 +2,6 @@
 
 namespace penstock::indexer {
 
-std::string_view VerificationName(Verification verification) {
-  switch (verification) {
-    case Verification::kCid:
-      return "cid";
-    case Verification::kSignature:
-      return "signature";
-    case Verification::kCommit:
-      return "commit";
-    case Verification::kFull:
-      return "full";
-    case Verification::kExport:
-      return "export";
-  }
-  return "";
-}
-
 std::string_view ValidationName(Validation validation) {
   switch (validation) {
     case Validation::kUnknown:
@@ -35,6 +19,11 @@ std::string_view ValidationName(Validation validation) {
 void ChangeSet::Clear() {
   records.clear();
   account.reset();
+  repo.reset();
+  held.clear();
+  held_done.reset();
+  identity.reset();
+  identity_purged = proof_key = allowed = {};
   dead_letters.clear();
   gaps.clear();
   quarantine.clear();

@@ -14,15 +14,16 @@
 #include "base/bytes.h"
 #include "base/recycler.h"
 #include "base/reject.h"
+#include "identity/identity.h"
 #include "repo/op.h"
+#include "repo/verification.h"
+#include "sync/account_state.h"
 
 namespace penstock::indexer {
 
-// What was proven of a row, weakest first (docs/architecture.md 4). Stored as its name.
-enum class Verification : uint8_t { kCid, kSignature, kCommit, kFull, kExport };
-std::string_view VerificationName(Verification verification);  // "cid", …
-// The guard's class: nothing that came in on a weak level may outlast what a strong one proves.
-inline bool IsStrong(Verification v) { return v >= Verification::kCommit; }
+using repo::IsStrong;
+using repo::Verification;
+using repo::VerificationName;
 
 // What validation said of a record. Stored as its name.
 enum class Validation : uint8_t {
@@ -57,6 +58,33 @@ struct RecordRow {
   std::optional<int64_t> created_us;  // the same parsed, microseconds
   std::span<const RefRow> refs;
   int32_t op_index = 0;  // in ops[]: the `op` of its dead letter should the database refuse the row
+  Bytes proof;           // with --keep-proofs: a CAR of the commit and the tree path to the record (table record_proof)
+};
+
+// What becomes of the account's chain state (table repo), in the same transaction as the rows.
+struct RepoRow {
+  sync::SyncState sync_state = sync::SyncState::kUntracked;
+  bool has_head = false;  // the three below are written; otherwise what is stored stays
+  std::string_view rev, data, commit_cid;  // CIDs as text
+  std::string_view reason;                 // why it was desynchronised: a Reject's name; empty otherwise
+};
+
+// An event that cannot be judged yet and becomes durable, so that the cursor may pass it (table held_event).
+struct HeldRow {
+  std::string_view did;
+  std::string_view source;  // the change set's own source may be another
+  int64_t seq = 0;
+  int64_t ordinal = 0;  // order within the account
+  std::string_view reason;
+  bool gated = false;
+  Bytes frame;  // whole
+  int64_t arrived_at = 0;
+};
+
+// Rows of held_event that have been judged, or that are dropped: of `did`, up to and with `ordinal`.
+struct HeldDone {
+  std::string_view did;
+  int64_t ordinal = 0;
 };
 
 struct AccountRow {
@@ -71,6 +99,7 @@ struct DeadLetterRow {
   Reject reject{};
   std::string_view detail;
   Bytes frame;  // the raw frame, bounded; empty when another row of the event holds it
+  std::string_view state_met;  // JSON: the account's state and the key that it was judged by; empty for none
 };
 
 struct GapRow {
@@ -102,6 +131,7 @@ struct ChangeSet {
   std::string_view rev;         // commit, sync
   std::string_view commit_cid;  // text; commit, sync
   Verification verification = Verification::kCid;
+  std::string_view allowed;  // the relaxation that let it in (sync/policies.h); empty in strict verification
   // The event's own further fields for NDJSON output, as JSON members without braces: `"time":"…"`.
   std::string_view event_json;
 
@@ -111,6 +141,12 @@ struct ChangeSet {
 
   std::vector<RecordRow> records;
   std::optional<AccountRow> account;
+  std::optional<RepoRow> repo;
+  std::vector<HeldRow> held;
+  std::optional<HeldDone> held_done;
+  identity::IdentityPtr identity;    // to be kept (table identity)
+  std::string_view identity_purged;  // a DID: what is kept of it must not be used again
+  std::string_view proof_key;        // did:key that the proofs of `records` hold under
   std::vector<DeadLetterRow> dead_letters;
   std::vector<GapRow> gaps;
   std::vector<QuarantineRow> quarantine;
