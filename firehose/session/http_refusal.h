@@ -2,10 +2,7 @@
 
 // What an HTTP answer other than 101 means for who asked for a stream (protocol 1.1). Pure.
 
-#include <chrono>
 #include <cstdint>
-#include <optional>
-#include <string_view>
 
 namespace penstock::firehose {
 
@@ -16,9 +13,5 @@ enum class Refusal : uint8_t {
   kNever,      // 405, 426 (our request is wrong), 501 (there is no such stream): do not ask this host again
 };
 Refusal RefusalOf(int http_status);
-
-// The value of a Retry-After header, seconds or an HTTP date (RFC 9110, all three forms), as time from now,
-// not less than zero; nullopt for anything else. `now_us`: microseconds since the epoch.
-std::optional<std::chrono::seconds> ParseRetryAfter(std::string_view value, int64_t now_us);
 
 }  // namespace penstock::firehose

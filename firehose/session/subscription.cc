@@ -18,12 +18,14 @@
 
 #include "base/status.h"
 #include "firehose/printable.h"
-#include "firehose/session/address_rule.h"
-#include "firehose/session/backoff.h"
 #include "firehose/session/endpoint.h"
 #include "firehose/session/http_refusal.h"
 #include "firehose/session/web_socket.h"
 #include "firehose/stream_guard.h"
+#include "net/address_rule.h"
+#include "net/backoff.h"
+#include "net/retry_after.h"
+#include "net/tls.h"
 #include "repo/syntax.h"
 
 namespace penstock::firehose {
@@ -88,17 +90,7 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
       names_.push_back(endpoint.Name());
       hosts_.push_back(std::make_unique<Host>(std::move(endpoint), *this));
     }
-    if (SSL_CTX_set_min_proto_version(tls_.native_handle(), TLS1_2_VERSION) != 1) {
-      return InternalError("TLS 1.2 is not available");
-    }
-    error_code ec;
-    if (options_.ca_file.empty()) {
-      tls_.set_default_verify_paths(ec);
-    } else {
-      tls_.load_verify_file(options_.ca_file, ec);
-    }
-    if (ec) return InvalidInputError("certificate authorities " + options_.ca_file + ": " + ec.message());
-    return absl::OkStatus();
+    return penstock::net::PrepareTlsClient(&tls_, options_.ca_file);
   }
 
   const std::vector<std::string>& names() const { return names_; }
@@ -384,7 +376,8 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
       end->cause = "http";
       end->detail = "status " + std::to_string(answer.status) + " from " + endpoint.Url() +
                     (answer.body.empty() ? std::string() : ": " + Printable(answer.body));
-      if (const auto pause = ParseRetryAfter(answer.retry_after, resources_.clock->NowMicros())) {
+      if (const auto pause =
+              penstock::net::ParseRetryAfter(answer.retry_after, resources_.clock->NowMicros())) {
         // Cut before the conversion to microseconds: a peer may ask for more seconds than those can hold.
         const auto most = std::chrono::ceil<std::chrono::seconds>(options_.max_retry_after);
         end->retry_after = std::min(*pause, most);
@@ -418,8 +411,9 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
     if (stopping_) co_return nullptr;
     if (ec) co_return Failed("dns", endpoint, ec, end);
     if (foreign && !options_.allow_private_redirects) {
-      std::erase_if(addresses,
-                    [](const tcp::endpoint& address) { return !IsPublicAddress(address.address()); });
+      std::erase_if(addresses, [](const tcp::endpoint& address) {
+        return !penstock::net::IsPublicAddress(address.address());
+      });
       if (addresses.empty()) {
         end->cause = "redirect";
         end->refusal = Refusal::kWrong;
@@ -515,7 +509,7 @@ class Subscription::Impl : public std::enable_shared_from_this<Impl> {
   bool saying_goodbye_ = false;
   net::steady_timer* resolving_ = nullptr;
   std::shared_ptr<WebSocket> socket_;  // being dialled, or connected
-  Backoff backoff_;
+  penstock::net::Backoff backoff_;
   size_t current_ = 0;
   int failures_ = 0;      // attempts on hosts_[current_] in a row without an event
   std::string followed_;  // the source that was connected last

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -11,6 +10,8 @@
 #include <boost/beast/websocket.hpp>
 #include <boost/beast/websocket/ssl.hpp>
 #include <type_traits>
+
+#include "net/tls.h"
 
 namespace penstock::firehose {
 namespace {
@@ -61,14 +62,7 @@ class WebSocketOver final : public WebSocket {
     error_code ec;
     if constexpr (std::is_same_v<Layer, TlsLayer>) {
       TlsLayer& layer = ws_.next_layer();
-      error_code not_address;
-      net::ip::make_address(host, not_address);
-      // RFC 6066: SNI carries names only.
-      if (not_address && SSL_set_tlsext_host_name(layer.native_handle(), host.c_str()) != 1) {
-        co_return error_code(net::error::invalid_argument);
-      }
-      layer.set_verify_mode(net::ssl::verify_peer, ec);
-      if (!ec) layer.set_verify_callback(net::ssl::host_name_verification(host), ec);
+      ec = penstock::net::ExpectHost(layer, host);
       if (ec) co_return ec;
       tcp().expires_after(timeout);
       co_await layer.async_handshake(net::ssl::stream_base::client,

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <random>
 
-namespace penstock::firehose {
+namespace penstock::net {
 
 class Backoff {
  public:
@@ -30,4 +30,4 @@ class Backoff {
   std::mt19937_64 random_;
 };
 
-}  // namespace penstock::firehose
+}  // namespace penstock::net

@@ -1,9 +1,9 @@
-#include "firehose/session/address_rule.h"
+#include "net/address_rule.h"
 
 #include <array>
 #include <cstdint>
 
-namespace penstock::firehose {
+namespace penstock::net {
 namespace {
 
 struct Block {
@@ -50,4 +50,4 @@ bool IsPublicAddress(const boost::asio::ip::address& address) {
   return (b[0] & 0xe0) == 0x20;  // 2000::/3 is all that is routed globally
 }
 
-}  // namespace penstock::firehose
+}  // namespace penstock::net
