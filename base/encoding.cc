@@ -1,5 +1,6 @@
 #include "base/encoding.h"
 
+#include <algorithm>
 #include <array>
 
 namespace penstock {
@@ -8,6 +9,8 @@ namespace {
 constexpr char kHex[] = "0123456789abcdef";
 constexpr char kBase32[] = "abcdefghijklmnopqrstuvwxyz234567";
 constexpr char kBase64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr char kBase64Url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr char kBase58[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 constexpr std::array<int8_t, 256> InverseOf(const char* alphabet) {
   std::array<int8_t, 256> inverse{};
@@ -18,6 +21,8 @@ constexpr std::array<int8_t, 256> InverseOf(const char* alphabet) {
 }
 constexpr std::array<int8_t, 256> kBase32Inverse = InverseOf(kBase32);
 constexpr std::array<int8_t, 256> kBase64Inverse = InverseOf(kBase64);
+constexpr std::array<int8_t, 256> kBase64UrlInverse = InverseOf(kBase64Url);
+constexpr std::array<int8_t, 256> kBase58Inverse = InverseOf(kBase58);
 
 // Emits kBits-wide digits of `alphabet`, the last one filled up with zero bits. CIDs of rows and $bytes of
 // records come through here, so whole groups (5 bytes are 8 digits of base32, 3 are 4 of base64) are done at
@@ -109,6 +114,41 @@ std::optional<std::vector<uint8_t>> FromBase32(std::string_view text) {
   return FromDigits(text, 5, kBase32Inverse, /*strict=*/true);
 }
 
+std::string ToBase58(Bytes bytes) {
+  std::vector<uint8_t> digits;  // base 58, least significant first
+  for (uint8_t byte : bytes) {
+    uint32_t carry = byte;
+    for (uint8_t& digit : digits) {
+      carry += static_cast<uint32_t>(digit) << 8;
+      digit = static_cast<uint8_t>(carry % 58);
+      carry /= 58;
+    }
+    for (; carry > 0; carry /= 58) digits.push_back(static_cast<uint8_t>(carry % 58));
+  }
+  std::string out;
+  for (size_t i = 0; i < bytes.size() && bytes[i] == 0; ++i) out.push_back(kBase58[0]);
+  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) out.push_back(kBase58[*digit]);
+  return out;
+}
+
+std::optional<std::vector<uint8_t>> FromBase58(std::string_view text) {
+  std::vector<uint8_t> bytes;  // least significant first
+  for (char c : text) {
+    const int8_t digit = kBase58Inverse[static_cast<uint8_t>(c)];
+    if (digit < 0) return std::nullopt;
+    uint32_t carry = static_cast<uint32_t>(digit);
+    for (uint8_t& byte : bytes) {
+      carry += static_cast<uint32_t>(byte) * 58;
+      byte = static_cast<uint8_t>(carry);
+      carry >>= 8;
+    }
+    for (; carry > 0; carry >>= 8) bytes.push_back(static_cast<uint8_t>(carry));
+  }
+  for (size_t i = 0; i < text.size() && text[i] == kBase58[0]; ++i) bytes.push_back(0);
+  std::reverse(bytes.begin(), bytes.end());
+  return bytes;
+}
+
 void AppendBase64(Bytes bytes, std::string* out) { AppendDigits<6>(bytes, kBase64, out); }
 
 std::string ToBase64(Bytes bytes) {
@@ -124,6 +164,16 @@ std::optional<std::vector<uint8_t>> FromBase64(std::string_view text) {
     if (text.back() == '=') text.remove_suffix(1);
   }
   return FromDigits(text, 6, kBase64Inverse, /*strict=*/false);
+}
+
+std::string ToBase64Url(Bytes bytes) {
+  std::string out;
+  AppendDigits<6>(bytes, kBase64Url, &out);
+  return out;
+}
+
+std::optional<std::vector<uint8_t>> FromBase64Url(std::string_view text) {
+  return FromDigits(text, 6, kBase64UrlInverse, /*strict=*/true);
 }
 
 }  // namespace penstock

@@ -77,6 +77,27 @@ TEST(Base64, TakesPaddingAndLeftoverBits) {
   }
 }
 
+TEST(Base64Url, IsStrict) {
+  EXPECT_EQ(ToBase64Url(std::vector<uint8_t>{0xfb, 0xff, 0xbf}), "-_-_");
+  EXPECT_EQ(FromBase64Url("-_-_"), (std::vector<uint8_t>{0xfb, 0xff, 0xbf}));
+  EXPECT_EQ(TextOf(FromBase64Url("Zg")), "f");
+  for (const char* bad : {"Z", "Zg==", "Zm8=", "Zh", "Zm9", "Zm9+", "Zm9/", "Zm9v\n", "Zm 9v", "="})
+    EXPECT_EQ(FromBase64Url(bad), std::nullopt) << bad;
+}
+
+// draft-msporny-base58, "Test Vectors".
+TEST(Base58, KnownTexts) {
+  EXPECT_EQ(ToBase58(AsBytes("Hello World!")), "2NEpo7TZRRrLZSi2U");
+  EXPECT_EQ(TextOf(FromBase58("2NEpo7TZRRrLZSi2U")), "Hello World!");
+  EXPECT_EQ(ToBase58(std::vector<uint8_t>{0x00, 0x00, 0x28, 0x7f, 0xb4, 0xcd}), "11233QC4");
+  EXPECT_EQ(FromBase58("11233QC4"), (std::vector<uint8_t>{0x00, 0x00, 0x28, 0x7f, 0xb4, 0xcd}));
+  EXPECT_EQ(ToBase58({}), "");
+  EXPECT_EQ(FromBase58(""), std::vector<uint8_t>{});
+  EXPECT_EQ(FromBase58("111"), (std::vector<uint8_t>{0, 0, 0}));
+  for (const char* bad : {"0", "O", "I", "l", "2N Ep", "2NEp\n", "+", "\xff"})
+    EXPECT_EQ(FromBase58(bad), std::nullopt) << bad;
+}
+
 TEST(Encoding, EveryLengthSurvives) {
   std::mt19937 random(1);
   for (size_t size = 0; size < 100; ++size) {
@@ -84,7 +105,9 @@ TEST(Encoding, EveryLengthSurvives) {
     for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
     EXPECT_EQ(FromHex(ToHex(bytes)), bytes);
     EXPECT_EQ(FromBase32(ToBase32(bytes)), bytes);
+    EXPECT_EQ(FromBase58(ToBase58(bytes)), bytes);
     EXPECT_EQ(FromBase64(ToBase64(bytes)), bytes);
+    EXPECT_EQ(FromBase64Url(ToBase64Url(bytes)), bytes);
   }
 }
 
