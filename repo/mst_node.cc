@@ -6,7 +6,6 @@
 
 #include "base/status.h"
 #include "cbor/reader.h"
-#include "cbor/writer.h"
 #include "crypto/sha256.h"
 
 namespace penstock::repo {
@@ -122,35 +121,41 @@ bool TakeUsualNode(Bytes rest, cbor::CidView* left, std::vector<MstEntry>* entri
   return TakeLiteral(&rest, {0x61, 'l'}) && TakeUsualSubtree(&rest, left) && rest.empty();
 }
 
-void WriteSubtree(cbor::Writer& writer, const cbor::CidView& cid) {
-  if (cid.empty()) {
-    writer.Null();
-  } else {
-    writer.Link(cid);
+// Writes a head of CBOR at `*at` and moves it on.
+void PutHead(uint8_t major, uint64_t argument, char** at) {
+  const uint8_t type = static_cast<uint8_t>(major << 5);
+  if (argument < 24) {
+    *(*at)++ = static_cast<char>(type | argument);
+    return;
+  }
+  const int width = argument <= 0xff ? 0 : argument <= 0xffff ? 1 : argument <= 0xffffffff ? 2 : 3;
+  *(*at)++ = static_cast<char>(type | (24 + width));
+  for (int shift = 8 * ((1 << width) - 1); shift >= 0; shift -= 8) {
+    *(*at)++ = static_cast<char>(argument >> shift);
   }
 }
 
-void WriteEntry(cbor::Writer& writer, const MstEntry& entry) {
-  writer.MapHeader(4);
-  writer.Text("k");
-  writer.ByteString(AsBytes(entry.suffix));
-  writer.Text("p");
-  writer.Integer(cbor::Integer{false, entry.prefix});
-  writer.Text("t");
-  WriteSubtree(writer, entry.right);
-  writer.Text("v");
-  writer.Link(entry.value);
+template <size_t size>
+void PutLiteral(const char (&text)[size], char** at) {
+  std::memcpy(*at, text, size - 1);
+  *at += size - 1;
 }
 
-void WriteNodeStart(cbor::Writer& writer, size_t entries) {
-  writer.MapHeader(2);
-  writer.Text("e");
-  writer.ArrayHeader(entries);
-}
+constexpr size_t kMaxHead = 9;
+constexpr size_t kMaxLink = 2 + kMaxHead + 1 + cbor::kMaxCidSize;
 
-void WriteNodeEnd(cbor::Writer& writer, const cbor::CidView& left) {
-  writer.Text("l");
-  WriteSubtree(writer, left);
+// A link, or null for an empty CID.
+void PutLink(const cbor::CidView& cid, char** at) {
+  if (cid.empty()) {
+    PutLiteral("\xf6", at);
+    return;
+  }
+  const Bytes bytes = cid.bytes();
+  PutLiteral("\xd8\x2a", at);
+  PutHead(2, bytes.size() + 1, at);
+  *(*at)++ = '\0';
+  std::memcpy(*at, bytes.data(), bytes.size());
+  *at += bytes.size();
 }
 
 }  // namespace
@@ -183,24 +188,86 @@ absl::Status MstNode::Decode(Bytes block) {
   return DecodeMstNode(block, &left, &entries);
 }
 
+size_t CommonPrefix(std::string_view a, std::string_view b) {
+  const size_t size = std::min(a.size(), b.size());
+  size_t at = 0;
+  for (; at + 8 <= size; at += 8) {
+    uint64_t x, y;
+    std::memcpy(&x, a.data() + at, 8);
+    std::memcpy(&y, b.data() + at, 8);
+    if (x != y) break;
+  }
+  while (at < size && a[at] == b[at]) ++at;
+  return at;
+}
+
+void AppendMstEntryKey(uint64_t prefix, std::string_view suffix, std::string* block) {
+  char before[3 + kMaxHead];
+  char* at = before;
+  PutLiteral("\xa4\x61k", &at);
+  PutHead(2, suffix.size(), &at);
+  block->append(before, at);
+  block->append(suffix);
+  char after[2 + kMaxHead];
+  at = after;
+  PutLiteral("\x61p", &at);
+  PutHead(0, prefix, &at);
+  block->append(after, at);
+}
+
+void AppendMstEntryLinks(const cbor::CidView& right, const cbor::CidView& value, std::string* block) {
+  char links[4 + 2 * kMaxLink];
+  char* at = links;
+  PutLiteral("\x61t", &at);
+  PutLink(right, &at);
+  PutLiteral("\x61v", &at);
+  PutLink(value, &at);
+  block->append(links, at);
+}
+
+void AppendMstNodeEnd(const cbor::CidView& left, std::string* block) {
+  char end[2 + kMaxLink];
+  char* at = end;
+  PutLiteral("\x61l", &at);
+  PutLink(left, &at);
+  block->append(end, at);
+}
+
+Bytes PutMstNodeHead(uint64_t entries, std::string* block) {
+  char head[3 + kMaxHead];
+  static_assert(sizeof head == kMstHeadRoom);
+  char* at = head;
+  PutLiteral(
+      "\xa2\x61"
+      "e",
+      &at);
+  PutHead(4, entries, &at);
+  const size_t size = static_cast<size_t>(at - head);
+  std::memcpy(block->data() + kMstHeadRoom - size, head, size);
+  return AsBytes(*block).subspan(kMstHeadRoom - size);
+}
+
 void EncodeMstNode(const cbor::CidView& left, std::span<const MstKeyEntry> entries, std::string* out) {
-  cbor::Writer writer(out);
-  WriteNodeStart(writer, entries.size());
+  std::string block(kMstHeadRoom, '\0');
   std::string_view last;
   for (const MstKeyEntry& entry : entries) {
-    const auto differ = std::mismatch(last.begin(), last.end(), entry.key.begin(), entry.key.end());
-    const size_t shared = static_cast<size_t>(differ.first - last.begin());
-    WriteEntry(writer, MstEntry{shared, entry.key.substr(shared), entry.value, entry.right});
+    const size_t shared = CommonPrefix(last, entry.key);
+    AppendMstEntryKey(shared, entry.key.substr(shared), &block);
+    AppendMstEntryLinks(entry.right, entry.value, &block);
     last = entry.key;
   }
-  WriteNodeEnd(writer, left);
+  AppendMstNodeEnd(left, &block);
+  out->append(AsText(PutMstNodeHead(entries.size(), &block)));
 }
 
 void EncodeMstNode(const MstNode& node, std::string* out) {
-  cbor::Writer writer(out);
-  WriteNodeStart(writer, node.entries.size());
-  for (const MstEntry& entry : node.entries) WriteEntry(writer, entry);
-  WriteNodeEnd(writer, node.left);
+  std::string block(kMstHeadRoom, '\0');
+  for (const MstEntry& entry : node.entries) {
+    AppendMstEntryKey(entry.prefix, entry.suffix, &block);
+    AppendMstEntryLinks(entry.right, entry.value, &block);
+  }
+  AppendMstNodeEnd(node.left, &block);
+  out->append(AsText(PutMstNodeHead(node.entries.size(), &block)));
 }
 
 }  // namespace penstock::repo

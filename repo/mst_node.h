@@ -58,4 +58,18 @@ void EncodeMstNode(const cbor::CidView& left, std::span<const MstKeyEntry> entri
 // The same from split keys, as they stand: gives a decoded node's bytes again.
 void EncodeMstNode(const MstNode& node, std::string* out);
 
+// How many bytes `a` and `b` have in common at their start.
+size_t CommonPrefix(std::string_view a, std::string_view b);
+
+// The parts of a node's block, for who writes one whose entries are still coming (repo/tree_builder.h). An
+// entry's right link stands before its value but is known only when the next key comes, so an entry is
+// written in two halves; and the node's head, which holds the number of entries, is put in front at the end,
+// into room left for it.
+inline constexpr size_t kMstHeadRoom = 12;
+void AppendMstEntryKey(uint64_t prefix, std::string_view suffix, std::string* block);
+void AppendMstEntryLinks(const cbor::CidView& right, const cbor::CidView& value, std::string* block);
+void AppendMstNodeEnd(const cbor::CidView& left, std::string* block);
+// `*block` begins with kMstHeadRoom bytes of any content; returns the node within it.
+Bytes PutMstNodeHead(uint64_t entries, std::string* block ABSL_ATTRIBUTE_LIFETIME_BOUND);
+
 }  // namespace penstock::repo

@@ -109,11 +109,15 @@ absl::Status PartialTree::WholeKey(const MstEntry& entry, std::string_view befor
   return absl::OkStatus();
 }
 
-Lookup PartialTree::Find(std::string_view path, cbor::CidView* value) const {
+size_t PartialTree::LowerBound(std::string_view path) const {
   const auto next = std::lower_bound(
       key_positions_.begin(), key_positions_.end(), path,
       [this](uint32_t position, std::string_view key) { return items_[position].key < key; });
-  const size_t position = next == key_positions_.end() ? items_.size() : *next;
+  return next == key_positions_.end() ? items_.size() : *next;
+}
+
+Lookup PartialTree::Find(std::string_view path, cbor::CidView* value) const {
+  const size_t position = LowerBound(path);
   if (position < items_.size() && items_[position].key == path) {
     *value = items_[position].value;
     return Lookup::kFound;

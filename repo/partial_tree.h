@@ -48,6 +48,11 @@ class PartialTree {
   // cannot be inside of it, so it is kAbsent there: the node that would hold it has been read.
   Lookup Find(std::string_view path, cbor::CidView* value) const;
 
+  // The position in items() of the first key that is not before `path`; items().size() if there is none. What
+  // is right before that position is a key before `path`, or the opaque subtree that covers the place of
+  // `path`.
+  size_t LowerBound(std::string_view path) const;
+
   const std::vector<Item>& items() const { return items_; }  // in key order
   size_t node_count() const { return node_count_; }
   bool complete() const { return opaque_count_ == 0; }
