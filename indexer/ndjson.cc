@@ -42,6 +42,12 @@ void BeginLine(const ChangeSet& change, std::string* out) {
   if (!change.event_json.empty()) out->append(",").append(change.event_json);
 }
 
+// How far a commit's change was proven, and by whose leave it needed no more.
+void AppendVerification(const ChangeSet& change, std::string* out) {
+  AppendMember("verification", VerificationName(change.verification), out);
+  if (!change.allowed.empty()) AppendMember("allowed", change.allowed, out);
+}
+
 void EndLine(std::string* out) { out->append("}\n"); }
 
 void AppendRecordLine(const ChangeSet& change, const RecordRow& row, std::string* out) {
@@ -58,7 +64,7 @@ void AppendRecordLine(const ChangeSet& change, const RecordRow& row, std::string
     // Cannot fail, these bytes were checked; but if it did, half a line must not stay.
     if (!status.ok()) return out->resize(start);
   }
-  AppendMember("verification", VerificationName(change.verification), out);
+  AppendVerification(change, out);
   EndLine(out);
 }
 
@@ -71,7 +77,7 @@ void AppendNdjson(const ChangeSet& change, std::string* out) {
   BeginLine(change, out);
   if (change.kind == EventKind::kCommit) {
     out->append(",\"action\":null");
-    AppendMember("verification", VerificationName(change.verification), out);
+    AppendVerification(change, out);
   }
   EndLine(out);
 }

@@ -94,6 +94,18 @@ TEST_F(Ndjson, ACommitWithoutOpsIsOneLineWhenEverythingIsWanted) {
   EXPECT_EQ(Lines(), "") << "nothing of it is wanted";
 }
 
+TEST_F(Ndjson, ARelaxationThatLetACommitInIsNamed) {
+  CheckedCommitMaker commit;
+  commit.Delete("a.b.c/x").Build(&builder_, &change_);
+  change_.verification = Verification::kSignature;
+  change_.allowed = "legacy-commits";
+  const std::string tail = R"(,"verification":"signature","allowed":"legacy-commits"})"
+                           "\n";
+  EXPECT_EQ(Lines(), Head() + R"(,"action":"delete","collection":"a.b.c","rkey":"x")" + tail);
+  change_.records.clear();
+  EXPECT_EQ(Lines(), Head() + R"(,"action":null)" + tail);
+}
+
 TEST_F(Ndjson, OtherEventsCarryTheirOwnFields) {
   firehose::Frame frame;
   frame.seq = 9007199254740991;
