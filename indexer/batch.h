@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,9 +35,31 @@ struct PlannedRecord {
   const RecordRow* row = nullptr;
 };
 
+// `source` and `seq` are the change set's own but for an event that had been held.
 struct PlannedDeadLetter {
-  const ChangeSet* change = nullptr;
+  PlannedDeadLetter(const ChangeSet& change, const DeadLetterRow& letter)
+      : source(change.source), seq(change.seq), did(change.did), row(letter) {}
+  PlannedDeadLetter(const HeldRow& held, const DeadLetterRow& letter)
+      : source(held.source), seq(held.seq), did(held.did), row(letter) {}
+
+  std::string_view source;
+  int64_t seq;
+  std::string_view did;
   DeadLetterRow row;
+};
+
+// What becomes of an account's row in `repo`: the state of the last change, the head of the last that has
+// one.
+struct PlannedRepo {
+  std::string_view did;
+  RepoRow row;
+};
+
+// What becomes of an identity: kept, marked as purged, or both (kept, and purged later in the same run).
+struct PlannedIdentity {
+  std::string_view did;
+  const identity::Identity* identity = nullptr;  // null: what is there stays
+  bool purged = false;
 };
 
 // An account that a batch brings #account events of.
@@ -74,7 +97,8 @@ class BatchTables {
   virtual absl::Status ReleaseSavepoint() = 0;
   virtual absl::Status RollbackToSavepoint() = 0;  // and releases it
 
-  // Rows with distinct keys, through the guard; references of those that got through. Adds to `*written`.
+  // Rows with distinct keys, through the guard; references and proofs of those that got through. Adds to
+  // `*written`.
   virtual absl::Status UpsertRecords(std::span<const PlannedRecord> rows, int64_t now_us,
                                      size_t* written) = 0;
   // Makes the rows of `repo` that are missing.
@@ -87,6 +111,13 @@ class BatchTables {
   // Distinct keys. One that is there already only gets a new last_at, or with `replace` also a new cause.
   virtual absl::Status WriteDeadLetters(std::span<const PlannedDeadLetter> letters, bool replace,
                                         int64_t now_us) = 0;
+  // Distinct accounts. Makes the rows that are missing; a row that would stay as it is is not touched.
+  virtual absl::Status StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) = 0;
+  // An event that is held already stays as it is.
+  virtual absl::Status InsertHeld(std::span<const HeldRow* const> rows) = 0;
+  virtual absl::Status DeleteHeld(std::span<const HeldDone> done) = 0;
+  // Distinct accounts. One that is only purged makes no row.
+  virtual absl::Status StoreIdentities(std::span<const PlannedIdentity> identities) = 0;
   virtual absl::Status WriteGap(const ChangeSet& change, const GapRow& gap, int64_t now_us) = 0;
   virtual absl::Status WriteQuarantine(const ChangeSet& change, const QuarantineRow& row, int64_t now_us) = 0;
   virtual absl::Status MoveCursor(const SourceCursor& cursor, int64_t now_us) = 0;
@@ -103,11 +134,20 @@ class BatchPlan {
     return records_;
   }  // one per key, the one that the guard prefers
   size_t merged() const { return merged_; }
-  std::span<const std::string_view> dids() const { return dids_; }  // of the records, each once
+  // Of the records, each once; not those that repos() makes rows for.
+  std::span<const std::string_view> dids() const { return dids_; }
   std::span<const PlannedDeadLetter> dead_letters() const { return dead_letters_; }
   std::span<const PlannedRecord> others() const {
     return others_;
   }  // change sets with gaps or quarantine; row is null
+
+  std::span<const PlannedRepo> repos() const { return repos_; }
+  // Held events: those to insert before what is done is deleted, what is done, and those to insert after it.
+  // The first is empty but for rows that outlive a HeldDone of their account in the same run.
+  std::span<const HeldRow* const> held_before() const { return held_before_; }
+  std::span<const HeldDone> held_done() const { return held_done_; }
+  std::span<const HeldRow* const> held_after() const { return held_after_; }
+  std::span<const PlannedIdentity> identities() const { return identities_; }
 
   // #account events in two steps: what has to be known of their accounts, …
   std::span<AccountState> accounts() { return accounts_; }
@@ -118,8 +158,8 @@ class BatchPlan {
  private:
   struct AccountEvent {
     const ChangeSet* change;
-    size_t source;        // index in account_sources_
-    bool records_before;  // the same account has records earlier in this run
+    size_t source;    // index in account_sources_
+    bool row_before;  // something earlier in this run makes the account's row
   };
   struct RecordKey {
     std::string_view did, collection, rkey;
@@ -137,6 +177,22 @@ class BatchPlan {
   struct LetterKeyHash {
     size_t operator()(const LetterKey& key) const;
   };
+  struct HeldKey {
+    std::string_view did, source;
+    int64_t seq;
+    bool operator==(const HeldKey&) const = default;
+  };
+  struct HeldKeyHash {
+    size_t operator()(const HeldKey& key) const;
+  };
+  struct PlannedHeld {
+    const HeldRow* row;  // null once it is done
+    bool before_done = false;
+  };
+  struct HeldAccount {
+    std::optional<size_t> done;  // index in held_done_
+    std::vector<size_t> rows;    // indexes in held_
+  };
   struct SourceKey {
     size_t account;
     std::string_view source;
@@ -148,6 +204,12 @@ class BatchPlan {
   void Clear();
   void AddRecords(const ChangeSet& change);
   void AddRest(const ChangeSet& change);
+  void AddRepo(std::string_view did, const RepoRow& row);
+  void AddHeld(const HeldRow& row);
+  void AddHeldDone(const HeldDone& done);
+  void AddIdentity(std::string_view did, const identity::Identity* identity);
+  void AddAccountEvent(const ChangeSet& change);
+  void Finish();
 
   std::vector<PlannedRecord> records_;
   absl::flat_hash_map<RecordKey, size_t, RecordKeyHash> record_index_;
@@ -157,6 +219,15 @@ class BatchPlan {
   std::vector<PlannedDeadLetter> dead_letters_;
   absl::flat_hash_set<LetterKey, LetterKeyHash> letter_keys_;
   std::vector<PlannedRecord> others_;
+  std::vector<PlannedRepo> repos_;
+  absl::flat_hash_map<std::string_view, size_t, ViewHash> repo_index_;
+  std::vector<PlannedHeld> held_;
+  absl::flat_hash_map<HeldKey, size_t, HeldKeyHash> held_keys_;
+  absl::flat_hash_map<std::string_view, HeldAccount, ViewHash> held_accounts_;
+  std::vector<const HeldRow*> held_before_, held_after_;
+  std::vector<HeldDone> held_done_;
+  std::vector<PlannedIdentity> identities_;
+  absl::flat_hash_map<std::string_view, size_t, ViewHash> identity_index_;
   std::vector<AccountEvent> account_events_;
   std::vector<AccountState> accounts_;
   absl::flat_hash_map<std::string_view, size_t, ViewHash> account_index_;
@@ -192,12 +263,24 @@ class BatchApplier {
 
  private:
   absl::Status Write(std::span<const ChangeSetPtr> changes);
+  // All of the plan but its records.
   absl::Status WriteRest();
+  absl::Status WriteRepos();
+  absl::Status WriteAccountEvents();
+  absl::Status WriteHeld();
+  absl::Status WriteNotes();
   absl::Status EnsureRepos(std::span<const std::string_view> dids);
   // Finds the rows that the database refuses by halving, and writes all others.
   absl::Status WriteIsolating(std::span<const ChangeSetPtr> changes);
   absl::Status WriteRowByRow(const ChangeSet& change);
-  absl::Status Refuse(const ChangeSet& change, const RecordRow* row, const absl::Status& why);
+  absl::Status WritePartByPart(const ChangeSet& change);
+  // `part` within a savepoint of its own; `*refusal` says why the database refused it, if it did.
+  template <typename Part>
+  absl::Status Try(const Part& part, absl::Status* refusal);
+  absl::Status RefuseRow(const ChangeSet& change, const RecordRow& row, const absl::Status& why);
+  absl::Status RefusePart(const ChangeSet& change, std::string_view what, const absl::Status& why);
+  absl::Status RefuseHeld(const HeldRow& row, const absl::Status& why);
+  absl::Status Refuse(PlannedDeadLetter letter, std::string_view detail);
   absl::Status WriteDeadLetter(const PlannedDeadLetter& letter, bool replace);
 
   BatchTables* const tables_;

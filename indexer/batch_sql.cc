@@ -16,7 +16,7 @@ constexpr Column kRecord[] = {
     {"rev", kKey},          {"commit_cid", kText},  {"seq", kInt64},         {"source", kText},
     {"op", kText},          {"deleted", kBool},     {"verification", kText}, {"validation", kText},
     {"value", kJson},       {"value_lossy", kBool}, {"cbor", kBytes},        {"created_at", kText},
-    {"created_us", kInt64}, {"indexed_at", kInt64},
+    {"created_us", kInt64}, {"indexed_at", kInt64}, {"allowed", kText},
 };
 // A row of a weaker class never replaces one of a stronger, a stronger always replaces a weaker, and within a
 // class only a greater rev does. An equal one changes nothing, so that a replay leaves no trace, not even in
@@ -27,7 +27,8 @@ constexpr std::string_view kRecordConflict =
     "source = excluded.source, op = excluded.op, deleted = excluded.deleted, "
     "verification = excluded.verification, validation = excluded.validation, "
     "value = excluded.value, value_lossy = excluded.value_lossy, cbor = excluded.cbor, "
-    "created_at = excluded.created_at, created_us = excluded.created_us, indexed_at = excluded.indexed_at "
+    "created_at = excluded.created_at, created_us = excluded.created_us, indexed_at = excluded.indexed_at, "
+    "allowed = excluded.allowed "
     "WHERE (excluded.verification NOT IN ('cid', 'signature'), excluded.rev) > "
     "(record.verification NOT IN ('cid', 'signature'), record.rev)";
 
@@ -38,13 +39,30 @@ constexpr Column kRecordRef[] = {
     {"target_hash", kInt64},
 };
 constexpr Column kRepo[] = {{"did", kKey}, {"active", kBool}, {"updated_at", kInt64}};
+constexpr Column kRecordProof[] = {
+    {"did", kKey},         {"collection", kKey}, {"rkey", kKey},    {"rev", kKey},
+    {"commit_cid", kText}, {"did_key", kText},   {"proof", kBytes},
+};
+constexpr Column kRepoState[] = {
+    {"did", kKey},         {"rev", kKey},     {"data", kText},   {"commit_cid", kText},
+    {"sync_state", kText}, {"reason", kText}, {"active", kBool}, {"updated_at", kInt64},
+};
+constexpr Column kHeldEvent[] = {
+    {"did", kKey},     {"source", kKey}, {"seq", kInt64},   {"ordinal", kInt64},
+    {"reason", kText}, {"gated", kBool}, {"frame", kBytes}, {"arrived_at", kInt64},
+};
+constexpr Column kIdentity[] = {
+    {"did", kKey},       {"fault", kText},       {"did_key", kText},
+    {"pds", kText},      {"handle", kText},      {"handle_state", kText},
+    {"document", kText}, {"fetched_at", kInt64}, {"purged", kBool},
+};
 constexpr Column kRepoStatus[] = {
     {"did", kKey}, {"active", kBool}, {"status", kText}, {"updated_at", kInt64}};
 constexpr Column kRepoSource[] = {{"did", kKey}, {"source", kKey}, {"account_seq", kInt64}};
 constexpr Column kDeadLetter[] = {
-    {"source", kKey},     {"seq", kInt64},      {"op", kInt64},       {"did", kKey},
-    {"collection", kKey}, {"rkey", kKey},       {"reject", kText},    {"detail", kText},
-    {"frame", kBytes},    {"attempts", kInt64}, {"first_at", kInt64}, {"last_at", kInt64},
+    {"source", kKey},     {"seq", kInt64},      {"op", kInt64},      {"did", kKey},     {"collection", kKey},
+    {"rkey", kKey},       {"reject", kText},    {"detail", kText},   {"frame", kBytes}, {"state_met", kJson},
+    {"attempts", kInt64}, {"first_at", kInt64}, {"last_at", kInt64},
 };
 constexpr Column kGap[] = {
     {"source", kKey},     {"shard", kKey},    {"opened_seq", kInt64}, {"reason", kKey},
@@ -64,8 +82,31 @@ constexpr Insert kRepoInsert = {"repo", kRepo, "ON CONFLICT (did) DO NOTHING"};
 constexpr Insert kRepoStatusInsert = {"repo", kRepoStatus,
                                       "ON CONFLICT (did) DO UPDATE SET active = excluded.active, "
                                       "status = excluded.status, updated_at = excluded.updated_at"};
+// A commit without a head leaves the head. Written again it changes nothing, not even updated_at.
+constexpr Insert kRepoStateInsert = {
+    "repo", kRepoState,
+    "ON CONFLICT (did) DO UPDATE SET rev = coalesce(excluded.rev, repo.rev), "
+    "data = coalesce(excluded.data, repo.data), commit_cid = coalesce(excluded.commit_cid, repo.commit_cid), "
+    "sync_state = excluded.sync_state, reason = excluded.reason, updated_at = excluded.updated_at "
+    "WHERE repo.sync_state IS DISTINCT FROM excluded.sync_state "
+    "OR repo.reason IS DISTINCT FROM excluded.reason "
+    "OR repo.rev <> excluded.rev OR repo.data <> excluded.data OR repo.commit_cid <> excluded.commit_cid "
+    "OR (repo.rev IS NULL AND excluded.rev IS NOT NULL)"};
 constexpr Insert kRepoSourceInsert = {
     "repo_source", kRepoSource, "ON CONFLICT (did, source) DO UPDATE SET account_seq = excluded.account_seq"};
+// Of the same commit it is the same proof, unless the first was made before the key was known.
+constexpr Insert kRecordProofInsert = {
+    "record_proof", kRecordProof,
+    "ON CONFLICT (did, collection, rkey) DO UPDATE SET rev = excluded.rev, commit_cid = excluded.commit_cid, "
+    "did_key = excluded.did_key, proof = excluded.proof "
+    "WHERE record_proof.rev <> excluded.rev OR record_proof.commit_cid IS DISTINCT FROM excluded.commit_cid "
+    "OR (record_proof.did_key IS NULL AND excluded.did_key IS NOT NULL)"};
+constexpr Insert kHeldEventInsert = {"held_event", kHeldEvent, "ON CONFLICT (did, source, seq) DO NOTHING"};
+constexpr Insert kIdentityInsert = {
+    "identity", kIdentity,
+    "ON CONFLICT (did) DO UPDATE SET fault = excluded.fault, did_key = excluded.did_key, "
+    "pds = excluded.pds, handle = excluded.handle, handle_state = excluded.handle_state, "
+    "document = excluded.document, fetched_at = excluded.fetched_at, purged = excluded.purged"};
 constexpr Insert kDeadLetterInsert = {
     "dead_letter", kDeadLetter, "ON CONFLICT (source, seq, op) DO UPDATE SET last_at = excluded.last_at"};
 constexpr Insert kRefusedInsert = {"dead_letter", kDeadLetter,
@@ -89,7 +130,11 @@ const Insert& RecordInsert() { return kRecordInsert; }
 const Insert& RecordRefInsert() { return kRecordRefInsert; }
 const Insert& RepoInsert() { return kRepoInsert; }
 const Insert& RepoStatusInsert() { return kRepoStatusInsert; }
+const Insert& RepoStateInsert() { return kRepoStateInsert; }
 const Insert& RepoSourceInsert() { return kRepoSourceInsert; }
+const Insert& RecordProofInsert() { return kRecordProofInsert; }
+const Insert& HeldEventInsert() { return kHeldEventInsert; }
+const Insert& IdentityInsert() { return kIdentityInsert; }
 const Insert& DeadLetterInsert() { return kDeadLetterInsert; }
 const Insert& RefusedInsert() { return kRefusedInsert; }
 const Insert& GapInsert() { return kGapInsert; }

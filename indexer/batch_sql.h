@@ -10,20 +10,27 @@
 
 namespace penstock::indexer {
 
-const Insert& RecordInsert();      // through the guard (class, rev)
-const Insert& RecordRefInsert();   // after the record's former references are gone
-const Insert& RepoInsert();        // an account's first record
-const Insert& RepoStatusInsert();  // #account
-const Insert& RepoSourceInsert();  // the seq of that #account
-const Insert& DeadLetterInsert();  // again: only last_at
-const Insert& RefusedInsert();     // again: also the cause
-const Insert& GapInsert();         // again: only widens
-const Insert& QuarantineInsert();  // again: nothing
-const Insert& CursorInsert();      // only forwards
+const Insert& RecordInsert();       // through the guard (class, rev)
+const Insert& RecordRefInsert();    // after the record's former references are gone
+const Insert& RepoInsert();         // an account's first record
+const Insert& RepoStatusInsert();   // #account
+const Insert& RepoStateInsert();    // chain state; no head: the stored one stays
+const Insert& RepoSourceInsert();   // the seq of that #account
+const Insert& RecordProofInsert();  // of a record that got through
+const Insert& HeldEventInsert();    // again: nothing
+const Insert& IdentityInsert();     // replaces
+const Insert& DeadLetterInsert();   // again: only last_at
+const Insert& RefusedInsert();      // again: also the cause
+const Insert& GapInsert();          // again: only widens
+const Insert& QuarantineInsert();   // again: nothing
+const Insert& CursorInsert();       // only forwards
 
 // Text of a peer, or words that quote one, as both databases take it: U+0000, and what is not UTF-8, as
 // U+FFFD. Views `text` itself unless something had to be replaced; then `scratch`.
 std::string_view CleanText(std::string_view text, Arena* scratch);
+
+// A tombstone has none, whatever came with it.
+inline bool HasProof(const RecordRow& row) { return !row.proof.empty() && row.op != repo::Action::kDelete; }
 
 // A Row takes one row's values in column order: Text, TextOrNull, Int, IntOrNull, Bool, BytesOrNull,
 // JsonOrNull, Null. "…OrNull": NULL if empty. What it is given lives until the row is written.
@@ -50,6 +57,19 @@ void GiveRecord(const PlannedRecord& planned, int64_t now_us, Arena* scratch, Ro
   out->TextOrNull(CleanText(row.created_at, scratch));
   out->IntOrNull(row.created_us);
   out->Int(now_us);
+  out->TextOrNull(change.allowed);
+}
+
+template <typename Row>
+void GiveProof(const PlannedRecord& planned, Row* out) {
+  const ChangeSet& change = *planned.change;
+  out->Text(change.did);
+  out->Text(planned.row->collection);
+  out->Text(planned.row->rkey);
+  out->Text(change.rev);
+  out->TextOrNull(change.commit_cid);
+  out->TextOrNull(change.proof_key);
+  out->BytesOrNull(planned.row->proof);
 }
 
 template <typename Row>
@@ -75,6 +95,45 @@ void GiveRepo(std::string_view did, int64_t now_us, Row* out) {
 }
 
 template <typename Row>
+void GiveRepoState(const PlannedRepo& repo, int64_t now_us, Row* out) {
+  const bool head = repo.row.has_head;
+  out->Text(repo.did);
+  out->TextOrNull(head ? repo.row.rev : std::string_view());
+  out->TextOrNull(head ? repo.row.data : std::string_view());
+  out->TextOrNull(head ? repo.row.commit_cid : std::string_view());
+  out->TextOrNull(sync::SyncStateName(repo.row.sync_state));
+  out->TextOrNull(repo.row.reason);
+  out->Bool(true);
+  out->Int(now_us);
+}
+
+template <typename Row>
+void GiveHeld(const HeldRow& row, Row* out) {
+  out->Text(row.did);
+  out->Text(row.source);
+  out->Int(row.seq);
+  out->Int(row.ordinal);
+  out->Text(row.reason);
+  out->Bool(row.gated);
+  out->BytesOrNull(row.frame);
+  out->Int(row.arrived_at);
+}
+
+template <typename Row>
+void GiveIdentity(const PlannedIdentity& planned, Arena* scratch, Row* out) {
+  const identity::Identity& identity = *planned.identity;
+  out->Text(planned.did);
+  out->TextOrNull(identity.fault ? RejectName(*identity.fault) : std::string_view());
+  out->TextOrNull(identity.key ? identity.key->did_key() : std::string_view());
+  out->TextOrNull(CleanText(identity.pds, scratch));
+  out->TextOrNull(CleanText(identity.handle, scratch));
+  out->Text(identity::HandleStateName(identity.handle_state));
+  out->TextOrNull(CleanText(identity.document, scratch));
+  out->Int(identity.fetched_us);
+  out->Bool(planned.purged);
+}
+
+template <typename Row>
 void GiveRepoStatus(const AccountState& account, int64_t now_us, Arena* scratch, Row* out) {
   out->Text(account.did);
   out->Bool(account.active);
@@ -91,16 +150,16 @@ void GiveRepoSource(const AccountState& account, const AccountSource& source, Ro
 
 template <typename Row>
 void GiveDeadLetter(const PlannedDeadLetter& letter, int64_t now_us, Arena* scratch, Row* out) {
-  const ChangeSet& change = *letter.change;
-  out->Text(change.source);
-  out->Int(change.seq);
+  out->Text(letter.source);
+  out->Int(letter.seq);
   out->Int(letter.row.op);
-  out->TextOrNull(CleanText(change.did, scratch));
+  out->TextOrNull(CleanText(letter.did, scratch));
   out->TextOrNull(CleanText(letter.row.collection, scratch));
   out->TextOrNull(CleanText(letter.row.rkey, scratch));
   out->Text(RejectName(letter.row.reject));
   out->TextOrNull(CleanText(letter.row.detail, scratch));
   out->BytesOrNull(letter.row.frame);
+  out->JsonOrNull(letter.row.state_met);
   out->Int(1);  // attempts
   out->Int(now_us);
   out->Int(now_us);

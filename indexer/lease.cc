@@ -41,4 +41,20 @@ absl::Status FencedError(std::string_view shard, int64_t epoch) {
   return FailedPreconditionError(message);
 }
 
+bool MustMarkWeakerRows(std::optional<repo::Verification> now, std::string_view last) {
+  // A chain is kept at `full` alone, so only there is anything to fetch again.
+  return now && repo::IsStrong(*now) && last != repo::VerificationName(*now);
+}
+
+std::string MarkWeakerRowsSql(int64_t now_us) {
+  const std::string now = std::to_string(now_us);
+  return "INSERT INTO repo (did, sync_state, reason, active, updated_at) "
+         "SELECT DISTINCT did, 'desynchronized', 'weaker_rows', TRUE, " +
+         now +
+         " FROM record WHERE verification IN ('cid', 'signature') AND allowed IS NULL "
+         "ON CONFLICT (did) DO UPDATE SET sync_state = excluded.sync_state, reason = excluded.reason, "
+         "updated_at = excluded.updated_at "
+         "WHERE repo.sync_state IS DISTINCT FROM excluded.sync_state";
+}
+
 }  // namespace penstock::indexer

@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "repo/verification.h"
 
 namespace penstock::indexer {
 
@@ -21,5 +23,11 @@ absl::StatusOr<bool> WaitForLease(int64_t wait_us, const std::function<absl::Sta
 absl::Status LeaseHeldError(std::string_view shard, std::string_view owner, int64_t taken_at_us);
 // kFailedPrecondition: another instance has taken it from us.
 absl::Status FencedError(std::string_view shard, int64_t epoch);
+
+// Whether the rows have to be looked through for weaker ones, when a run at `now` follows one at `last` (what
+// the lease remembers; empty if nothing).
+bool MustMarkWeakerRows(std::optional<repo::Verification> now, std::string_view last);
+// The statement that marks their accounts, in both dialects.
+std::string MarkWeakerRowsSql(int64_t now_us);
 
 }  // namespace penstock::indexer

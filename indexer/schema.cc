@@ -130,8 +130,53 @@ constexpr std::string_view kBaseStatements[] = {
     "AND NOT EXISTS (SELECT 1 FROM repo a WHERE a.did = r.did AND NOT a.active)",
 };
 
+// ---- Migration 2: what verification needs
+
+constexpr Column kIdentity[] = {
+    {"did", kKey, kNotNull},     {"fault", kText},
+    {"did_key", kText},          {"pds", kText},
+    {"handle", kText},           {"handle_state", kText, kNotNull},
+    {"document", kText},         {"fetched_at", kInt64, kNotNull},
+    {"purged", kBool, kNotNull},
+};
+
+constexpr Column kHeldEvent[] = {
+    {"did", kKey, kNotNull},       {"source", kKey, kNotNull},       {"seq", kInt64, kNotNull},
+    {"ordinal", kInt64, kNotNull}, {"reason", kText, kNotNull},      {"gated", kBool, kNotNull},
+    {"frame", kBytes, kNotNull},   {"arrived_at", kInt64, kNotNull},
+};
+constexpr Index kHeldEventIndexes[] = {{"held_event_did_ordinal", "did, ordinal"}};
+
+constexpr Column kRecordProof[] = {
+    {"did", kKey, kNotNull},     {"collection", kKey, kNotNull}, {"rkey", kKey, kNotNull},
+    {"rev", kKey, kNotNull},     {"commit_cid", kText},          {"did_key", kText},
+    {"proof", kBytes, kNotNull},
+};
+
+constexpr Table kVerificationTables[] = {
+    {"identity", kIdentity, "did", {}},
+    {"held_event", kHeldEvent, "did, source, seq", kHeldEventIndexes},
+    {"record_proof", kRecordProof, "did, collection, rkey", {}},
+};
+
+constexpr AddedColumn kVerificationColumns[] = {
+    {"record", {"allowed", kText}},
+    {"repo", {"reason", kText}},
+    {"lease", {"verify", kText}},
+};
+
+constexpr View kVerificationViews[] = {
+    {"visible_record",
+     "SELECT r.did, r.collection, r.rkey, r.cid, r.rev, r.commit_cid, r.seq, r.source, r.op, r.verification, "
+     "r.validation, r.value, r.value_lossy, r.cbor, r.created_at, r.created_us, r.indexed_at, r.allowed "
+     "FROM record r "
+     "WHERE NOT r.deleted AND r.validation <> 'invalid' "
+     "AND NOT EXISTS (SELECT 1 FROM repo a WHERE a.did = r.did AND NOT a.active)"},
+};
+
 constexpr Migration kMigrations[] = {
     {1, "base tables", kBaseTables, kBaseStatements},
+    {2, "verification", kVerificationTables, {}, kVerificationColumns, kVerificationViews},
 };
 
 // ----
@@ -179,13 +224,18 @@ std::string_view ArraySql(ColumnType type) {
   return "";
 }
 
+std::string ColumnSql(const Column& column, Dialect dialect) {
+  std::string sql(column.name);
+  sql.append(" ").append(TypeSql(column.type, dialect));
+  if (column.not_null) sql.append(" NOT NULL");
+  return sql;
+}
+
 std::string CreateTableSql(const Table& table, Dialect dialect, std::string_view if_not_exists = "") {
   std::string sql = "CREATE TABLE ";
   sql.append(if_not_exists).append(table.name).append(" (");
   for (const Column& column : table.columns) {
-    sql.append(column.name).append(" ").append(TypeSql(column.type, dialect));
-    if (column.not_null) sql.append(" NOT NULL");
-    sql.append(", ");
+    sql.append(ColumnSql(column, dialect)).append(", ");
   }
   sql.append("PRIMARY KEY (").append(table.primary_key).append("))");
   // STRICT makes SQLite refuse a value of the wrong type, as PostgreSQL does. Rowid tables on purpose:
@@ -215,15 +265,33 @@ std::vector<std::string> RenderMigration(const Migration& migration, Dialect dia
     }
   }
   for (std::string_view statement : migration.statements) statements.emplace_back(statement);
+  for (const AddedColumn& added : migration.adds) {
+    std::string sql = "ALTER TABLE ";
+    sql.append(added.table).append(" ADD COLUMN ").append(ColumnSql(added.column, dialect));
+    statements.push_back(std::move(sql));
+  }
+  for (const View& view : migration.views) {
+    const bool replace = dialect == Dialect::kPostgres;
+    std::string sql = replace ? "CREATE OR REPLACE VIEW " : "CREATE VIEW ";
+    sql.append(view.name).append(" AS ").append(view.select);
+    if (!replace) statements.push_back("DROP VIEW IF EXISTS " + std::string(view.name));
+    statements.push_back(std::move(sql));
+  }
   return statements;
 }
 
+absl::Status CheckSchemaVersion(int64_t current) {
+  if (current == SchemaVersion()) return absl::OkStatus();
+  std::string message = "the store's schema has version " + std::to_string(current);
+  message.append(current > SchemaVersion() ? ", newer than this program's " : ", older than this program's ");
+  message.append(std::to_string(SchemaVersion()));
+  message.append(current > SchemaVersion() ? ": use the newer program"
+                                           : ": whoever opens it for writing migrates it");
+  return FailedPreconditionError(message);
+}
+
 absl::StatusOr<std::vector<std::string>> PendingMigrations(int64_t current, Dialect dialect, int64_t now_us) {
-  if (current > SchemaVersion()) {
-    return FailedPreconditionError("the store's schema has version " + std::to_string(current) +
-                                   ", newer than this program's " + std::to_string(SchemaVersion()) +
-                                   ": use the newer program");
-  }
+  if (current > SchemaVersion()) return CheckSchemaVersion(current);
   std::vector<std::string> all;
   for (const Migration& migration : kMigrations) {
     if (migration.version <= current) continue;

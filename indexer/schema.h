@@ -45,11 +45,26 @@ struct Table {
   std::span<const Index> indexes;
 };
 
+// A column that a later migration gives to a table. Rows that are there already have NULL in it.
+struct AddedColumn {
+  std::string_view table;
+  Column column;
+};
+
+// A view, made or made anew. In PostgreSQL it is replaced in place, so that views of others upon it stay;
+// that only allows new columns at the end.
+struct View {
+  std::string_view name;
+  std::string_view select;  // the same text in both dialects
+};
+
 struct Migration {
   int64_t version;
   std::string_view name;
   std::span<const Table> creates;
   std::span<const std::string_view> statements;  // after the tables; the same text in both dialects
+  std::span<const AddedColumn> adds = {};        // after those
+  std::span<const View> views = {};              // at last
 };
 
 // In the order of their versions, 1, 2, …
@@ -68,6 +83,9 @@ std::vector<std::string> RenderMigration(const Migration& migration, Dialect dia
 // in schema_migration included; to run in one transaction, under the lease. Nothing when it is there already.
 // Errors: kFailedPrecondition if `current` is newer than this program.
 absl::StatusOr<std::vector<std::string>> PendingMigrations(int64_t current, Dialect dialect, int64_t now_us);
+
+// For who only reads and cannot migrate. Errors: kFailedPrecondition unless `current` is SchemaVersion().
+absl::Status CheckSchemaVersion(int64_t current);
 
 // A write of one table: its columns, and what happens to a row whose key is there already.
 struct Insert {

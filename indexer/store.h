@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/counters.h"
 #include "indexer/change_set.h"
+#include "repo/verification.h"
 
 namespace penstock::indexer {
 
@@ -25,6 +26,9 @@ struct StoreOptions {
   std::string url;            // "sqlite:PATH" (or a bare path), "postgresql://…" / "postgres://…" / libpq "key=value …"
   std::string shard = "0/1";  // "i/n": part of the keys of lease and cursor
   std::string owner;          // who we are, for the lease's row and messages: host, pid
+  // The level that whoever writes works at (kCid, kSignature, kFull), remembered with the lease. Nullopt: nobody verifies
+  // (administration), and what is remembered stays.
+  std::optional<repo::Verification> verify;
   int64_t lease_wait_us = 30'000'000;    // how long Open waits for another holder's lease
   int64_t connect_timeout_us = 10'000'000;
   int64_t statement_timeout_us = 60'000'000;  // a database that says nothing for so long counts as gone
@@ -68,6 +72,10 @@ class Store {
 
   // Connects, takes the lease of (store, shard) with a new epoch, migrates. Errors: kUnavailable (retry);
   // kFailedPrecondition (another instance holds the lease, or the schema is newer than this program).
+  //
+  // At level `full`, where the last run's was weaker: accounts with rows that this level would not have let in (`cid` or
+  // `signature`, and no relaxation that explains it) become `desynchronized`, reason `weaker_rows` (docs/architecture.md 4).
+  // That takes one scan of `record`, once.
   virtual absl::Status Open() = 0;
 
   // Gives the lease back and closes. Called by the destructor too.

@@ -144,7 +144,8 @@ absl::Status PgConnection::Poll(short events, int64_t deadline_us) {
   }
 }
 
-absl::StatusOr<PgResult> PgConnection::Finish(bool sent) {
+absl::StatusOr<PgResult> PgConnection::Finish(bool sent,
+                                              const std::function<void(const PgResult&)>& visit_row) {
   pg_conn* raw = connection_.get();
   if (!sent) return ConnectionError();
   const int64_t deadline_us = SteadyMicros() + statement_timeout_us_;
@@ -164,6 +165,10 @@ absl::StatusOr<PgResult> PgConnection::Finish(bool sent) {
     PgResult result(PQgetResult(raw));
     if (result.get() == nullptr) break;
     const ExecStatusType status = PQresultStatus(result.get());
+    if (status == PGRES_SINGLE_TUPLE) {
+      visit_row(result);
+      continue;
+    }
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
       if (error.ok()) error = FromResult(result.get());
     } else {
@@ -194,19 +199,29 @@ absl::Status PgConnection::Prepare(const std::string& name, const std::string& s
       .status();
 }
 
-absl::StatusOr<PgResult> PgConnection::ExecutePrepared(const std::string& name,
-                                                       std::span<const PgParam> parameters) {
+bool PgConnection::SendPrepared(const std::string& name, std::span<const PgParam> parameters) {
   constexpr size_t kMaxParameters = 32;
   const char* values[kMaxParameters];
   int lengths[kMaxParameters], formats[kMaxParameters];
-  if (parameters.size() > kMaxParameters) return InternalError("postgresql: too many parameters for " + name);
+  if (parameters.size() > kMaxParameters) return false;
   for (size_t i = 0; i < parameters.size(); ++i) {
-    values[i] = parameters[i].value.data();
+    values[i] =
+        parameters[i].value.data() != nullptr ? parameters[i].value.data() : "";  // nullptr would be NULL
     lengths[i] = static_cast<int>(parameters[i].value.size());
     formats[i] = 1;
   }
-  return Finish(PQsendQueryPrepared(connection_.get(), name.c_str(), static_cast<int>(parameters.size()),
-                                    values, lengths, formats, /*resultFormat=*/1) == 1);
+  return PQsendQueryPrepared(connection_.get(), name.c_str(), static_cast<int>(parameters.size()), values,
+                             lengths, formats, /*resultFormat=*/1) == 1;
+}
+
+absl::StatusOr<PgResult> PgConnection::ExecutePrepared(const std::string& name,
+                                                       std::span<const PgParam> parameters) {
+  return Finish(SendPrepared(name, parameters));
+}
+
+absl::Status PgConnection::StreamPrepared(const std::string& name, std::span<const PgParam> parameters,
+                                          const std::function<void(const PgResult&)>& visit) {
+  return Finish(SendPrepared(name, parameters) && PQsetSingleRowMode(connection_.get()) == 1, visit).status();
 }
 
 std::string PgConnection::Quote(std::string_view text) const {

@@ -4,6 +4,7 @@
 // thread-safe.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,7 +32,10 @@ class PgResult {
   bool is_null(int row, int column) const;
   std::string_view text(int row, int column) const;  // or the raw bytes of a binary result
   int64_t int64(int row, int column) const;          // of a binary bigint
-  int64_t affected() const;                          // rows of an INSERT, UPDATE or DELETE
+  bool boolean(int row, int column) const {
+    return text(row, column) != std::string_view("\0", 1);
+  }                          // binary
+  int64_t affected() const;  // rows of an INSERT, UPDATE or DELETE
   pg_result* get() const { return result_.get(); }
 
  private:
@@ -46,6 +50,29 @@ struct PgParam {
   uint32_t type;  // OID
   std::string_view value;
 };
+
+// A single text or bigint as such a parameter. The latter keeps its bytes, so it must outlive the parameter.
+constexpr PgParam PgText(std::string_view text) { return {25, text}; }
+class PgInt {
+ public:
+  explicit PgInt(int64_t value) : big_endian_(__builtin_bswap64(static_cast<uint64_t>(value))) {}
+  PgParam param() const {
+    return {20, std::string_view(reinterpret_cast<const char*>(&big_endian_), sizeof(big_endian_))};
+  }
+
+ private:
+  uint64_t big_endian_;
+};
+
+// What every session of ours sets. Every statement that matters is a look-up by key. The planner, which knows
+// nothing of a table that has grown by millions since it was last analysed, must not turn a thousand look-ups
+// into a scan.
+inline constexpr char kPgSessionSql[] =
+    "SET client_min_messages = warning; SET lock_timeout = '30s'; "
+    "SET idle_in_transaction_session_timeout = '60s'; "
+    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; "
+    "SET plan_cache_mode = force_generic_plan; SET jit = off; "
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 struct PgConnectOptions {
   std::string url;
@@ -69,6 +96,11 @@ class PgConnection {
   // Results in binary form.
   absl::StatusOr<PgResult> ExecutePrepared(const std::string& name, std::span<const PgParam> parameters);
 
+  // The same, row by row: `visit` sees each as soon as it is here, and never more than one is in memory.
+  // After an error those that it saw were good all the same.
+  absl::Status StreamPrepared(const std::string& name, std::span<const PgParam> parameters,
+                              const std::function<void(const PgResult&)>& visit);
+
   // `text` as a literal with its quotes.
   std::string Quote(std::string_view text) const;
   void set_statement_timeout_us(int64_t timeout_us) { statement_timeout_us_ = timeout_us; }
@@ -77,8 +109,9 @@ class PgConnection {
   int backend_pid() const;
 
  private:
+  bool SendPrepared(const std::string& name, std::span<const PgParam> parameters);
   // Sends what is queued, waits for all results, keeps the last one or the first error.
-  absl::StatusOr<PgResult> Finish(bool sent);
+  absl::StatusOr<PgResult> Finish(bool sent, const std::function<void(const PgResult&)>& visit_row = {});
   absl::Status Poll(short events, int64_t deadline_us);
   absl::Status ConnectionError() const;
 

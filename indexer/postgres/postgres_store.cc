@@ -15,17 +15,11 @@ namespace {
 // How long a reconnect waits for the server to let go of our former session.
 constexpr int64_t kFormerSessionWaitUs = 2'000'000;
 
+constexpr int64_t kScanWaitUs = 24ll * 3600 * 1'000'000;
+
 // At the end, when there may be nobody to answer.
 constexpr int64_t kGiveBackWaitUs = 1'000'000;
 
-// Every statement of this session that matters is a look-up by key. The planner, which knows nothing of a
-// table that has grown by millions since it was last analysed, must not turn a thousand look-ups into a scan.
-constexpr char kSessionSql[] =
-    "SET client_min_messages = warning; SET lock_timeout = '30s'; "
-    "SET idle_in_transaction_session_timeout = '60s'; "
-    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; "
-    "SET plan_cache_mode = force_generic_plan; SET jit = off; "
-    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 // For Query, whose statements are anybody's.
 constexpr char kReadSql[] =
     "BEGIN READ ONLY; SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; "
@@ -61,6 +55,7 @@ class PostgresStore final : public Store {
   absl::Status EndFormerSession();
   absl::Status Migrate();
   absl::Status TakeEpoch();
+  absl::Status RememberLevel();
   absl::Status WriteSetCursor(std::string_view source, std::optional<int64_t> position);
   // Drops a connection that is of no use any more.
   absl::Status Checked(absl::Status status);
@@ -107,7 +102,7 @@ absl::Status PostgresStore::Connect() {
                                           .connect_timeout_us = options_.connect_timeout_us,
                                           .statement_timeout_us = options_.statement_timeout_us}));
   connection_ = std::move(connection);
-  absl::Status status = Checked(connection_->Execute(kSessionSql).status());
+  absl::Status status = Checked(connection_->Execute(kPgSessionSql).status());
   if (!status.ok()) connection_.reset();
   return status;
 }
@@ -117,6 +112,7 @@ absl::Status PostgresStore::OpenConnected() {
   if (!taken) return HeldError();
   RETURN_IF_ERROR(Migrate());
   RETURN_IF_ERROR(TakeEpoch());
+  RETURN_IF_ERROR(RememberLevel());
   return tables_.Prepare(&*connection_, epoch_);
 }
 
@@ -218,6 +214,28 @@ absl::Status PostgresStore::TakeEpoch() {
                        "taken_at = excluded.taken_at, renewed_at = excluded.renewed_at RETURNING epoch"));
   epoch_ = std::strtoll(std::string(result.text(0, 0)).c_str(), nullptr, 10);
   return absl::OkStatus();
+}
+
+// Under the new epoch, so that whoever wrote before cannot add weaker rows behind us. The level comes last:
+// if we fail before, the next start looks through the rows again.
+absl::Status PostgresStore::RememberLevel() {
+  if (!options_.verify) return absl::OkStatus();
+  const std::string shard = connection_->Quote(options_.shard);
+  ASSIGN_OR_RETURN(const PgResult last,
+                   connection_->Execute("SELECT coalesce(verify, '') FROM lease WHERE shard = " + shard));
+  if (MustMarkWeakerRows(options_.verify, last.text(0, 0))) {
+    // One pass over a table that may be huge takes what it takes; the keepalives notice a server that is
+    // gone.
+    connection_->set_statement_timeout_us(kScanWaitUs);
+    RETURN_IF_ERROR(
+        connection_->Execute("BEGIN; SET LOCAL enable_seqscan = on; " + MarkWeakerRowsSql(Now()) + "; COMMIT")
+            .status());
+    connection_->set_statement_timeout_us(options_.statement_timeout_us);
+  }
+  return connection_
+      ->Execute("UPDATE lease SET verify = " + connection_->Quote(VerificationName(*options_.verify)) +
+                " WHERE shard = " + shard)
+      .status();
 }
 
 absl::Status PostgresStore::Checked(absl::Status status) {

@@ -14,6 +14,11 @@ constexpr Column kKeyColumns[] = {
 constexpr Column kWinnerColumns[] = {{"did", ColumnType::kKey},     {"collection", ColumnType::kKey},
                                      {"rkey", ColumnType::kKey},    {"rev", ColumnType::kKey},
                                      {"strong", ColumnType::kBool}, {"cid", ColumnType::kText}};
+constexpr Column kStateColumns[] = {{"did", ColumnType::kKey},
+                                    {"collection", ColumnType::kKey},
+                                    {"rkey", ColumnType::kKey},
+                                    {"rev", ColumnType::kKey}};
+constexpr Column kDoneColumns[] = {{"did", ColumnType::kKey}, {"ordinal", ColumnType::kInt64}};
 constexpr Column kSourceColumns[] = {{"did", ColumnType::kKey}, {"source", ColumnType::kKey}};
 
 constexpr char kWinnersSql[] =
@@ -26,6 +31,16 @@ constexpr char kDeleteRefsSql[] =
     "DELETE FROM record_ref r "
     "USING unnest($1::text[], $2::text[], $3::text[]) AS k (did, collection, rkey) "
     "WHERE r.did = k.did AND r.collection = k.collection AND r.rkey = k.rkey";
+// A row that was there already, and has come again without its proof, keeps it.
+constexpr char kDeleteProofsSql[] =
+    "DELETE FROM record_proof p "
+    "USING unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (did, collection, rkey, rev) "
+    "WHERE p.did = k.did AND p.collection = k.collection AND p.rkey = k.rkey AND p.rev <> k.rev";
+constexpr char kDeleteHeldSql[] =
+    "DELETE FROM held_event h USING unnest($1::text[], $2::bigint[]) AS k (did, ordinal) "
+    "WHERE h.did = k.did AND h.ordinal <= k.ordinal";
+constexpr char kPurgeIdentitiesSql[] =
+    "UPDATE identity i SET purged = true FROM unnest($1::text[]) AS k (did) WHERE i.did = k.did";
 constexpr char kKnownReposSql[] =
     "SELECT k.n FROM unnest($1::text[]) WITH ORDINALITY AS k (did, n) JOIN repo r ON r.did = k.did";
 constexpr char kAccountSeqsSql[] =
@@ -46,21 +61,32 @@ PgTables::PgTables(std::string shard)
       gaps_("gap", GapInsert()),
       quarantine_("quarantine", QuarantineInsert()),
       cursors_("stream_cursor", CursorInsert()),
+      proofs_("record_proof", RecordProofInsert()),
+      repo_states_("repo_state", RepoStateInsert()),
+      held_("held_event", HeldEventInsert()),
+      identities_("identity", IdentityInsert()),
       winners_("winners", kWinnersSql, kWinnerColumns),
       delete_refs_("delete_refs", kDeleteRefsSql, kKeyColumns),
+      delete_proofs_("delete_proofs", kDeleteProofsSql, kStateColumns),
       known_repos_("known_repos", kKnownReposSql, std::span(kSourceColumns).first(1)),
-      account_seqs_("account_seqs", kAccountSeqsSql, kSourceColumns) {}
+      account_seqs_("account_seqs", kAccountSeqsSql, kSourceColumns),
+      delete_held_("delete_held", kDeleteHeldSql, kDoneColumns),
+      purge_identities_("purge_identities", kPurgeIdentitiesSql, std::span(kSourceColumns).first(1)) {}
 
 absl::Status PgTables::Prepare(PgConnection* connection, int64_t epoch) {
   connection_ = connection;
   epoch_ = epoch;
   for (PgBulk* bulk :
-       {&records_, &refs_, &repos_, &repo_status_, &repo_source_, &dead_letters_, &refused_, &gaps_,
-        &quarantine_, &cursors_, &winners_, &delete_refs_, &known_repos_, &account_seqs_}) {
+       {&records_,      &refs_,        &repos_,           &repo_status_, &repo_source_,   &dead_letters_,
+        &refused_,      &gaps_,        &quarantine_,      &cursors_,     &proofs_,        &repo_states_,
+        &held_,         &identities_,  &winners_,         &delete_refs_, &delete_proofs_, &known_repos_,
+        &account_seqs_, &delete_held_, &purge_identities_}) {
     bulk->arrays.Clear();
     RETURN_IF_ERROR(connection_->Prepare(bulk->name, bulk->sql, bulk->arrays.Parameters()));
     bulk->arrays.Clear();
   }
+  ASSIGN_OR_RETURN(const PgResult any_proof, connection_->Execute("SELECT 1 FROM record_proof LIMIT 1"));
+  may_have_proofs_ = any_proof.rows() > 0;
   return absl::OkStatus();
 }
 
@@ -107,7 +133,8 @@ absl::Status PgTables::WriteRecords(std::span<const PlannedRecord> rows, size_t*
   } else {
     RETURN_IF_ERROR(FindWinners(rows));
   }
-  return ReplaceRefs();
+  RETURN_IF_ERROR(ReplaceRefs());
+  return ReplaceProofs();
 }
 
 absl::Status PgTables::FindWinners(std::span<const PlannedRecord> rows) {
@@ -141,6 +168,62 @@ absl::Status PgTables::ReplaceRefs() {
     }
   }
   return refs_.arrays.rows() > 0 ? Run(&refs_).status() : absl::OkStatus();
+}
+
+absl::Status PgTables::ReplaceProofs() {
+  for (const PlannedRecord& row : won_) {
+    if (!may_have_proofs_ || HasProof(*row.row)) continue;
+    PgArrays& arrays = delete_proofs_.arrays;
+    arrays.Text(row.change->did);
+    arrays.Text(row.row->collection);
+    arrays.Text(row.row->rkey);
+    arrays.Text(row.change->rev);
+  }
+  if (delete_proofs_.arrays.rows() > 0) RETURN_IF_ERROR(Run(&delete_proofs_).status());
+  for (const PlannedRecord& row : won_) {
+    if (!HasProof(*row.row)) continue;
+    may_have_proofs_ = true;
+    GiveProof(row, &proofs_.arrays);
+    if (proofs_.full()) RETURN_IF_ERROR(Run(&proofs_).status());
+  }
+  return proofs_.arrays.rows() > 0 ? Run(&proofs_).status() : absl::OkStatus();
+}
+
+absl::Status PgTables::StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) {
+  for (size_t i = 0; i < repos.size(); ++i) {
+    GiveRepoState(repos[i], now_us, &repo_states_.arrays);
+    if (repo_states_.full() || i + 1 == repos.size()) RETURN_IF_ERROR(Run(&repo_states_).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PgTables::InsertHeld(std::span<const HeldRow* const> rows) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    GiveHeld(*rows[i], &held_.arrays);
+    if (held_.full() || i + 1 == rows.size()) RETURN_IF_ERROR(Run(&held_).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PgTables::DeleteHeld(std::span<const HeldDone> done) {
+  for (const HeldDone& account : done) {
+    delete_held_.arrays.Text(account.did);
+    delete_held_.arrays.Int(account.ordinal);
+  }
+  return Run(&delete_held_).status();
+}
+
+absl::Status PgTables::StoreIdentities(std::span<const PlannedIdentity> identities) {
+  for (const PlannedIdentity& planned : identities) {
+    if (planned.identity == nullptr) purge_identities_.arrays.Text(planned.did);
+  }
+  if (purge_identities_.arrays.rows() > 0) RETURN_IF_ERROR(Run(&purge_identities_).status());
+  for (const PlannedIdentity& planned : identities) {
+    if (planned.identity == nullptr) continue;
+    GiveIdentity(planned, &scratch_, &identities_.arrays);
+    if (identities_.full()) RETURN_IF_ERROR(Run(&identities_).status());
+  }
+  return identities_.arrays.rows() > 0 ? Run(&identities_).status() : absl::OkStatus();
 }
 
 absl::Status PgTables::EnsureRepos(std::span<const std::string_view> dids, int64_t now_us) {

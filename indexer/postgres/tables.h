@@ -55,6 +55,10 @@ class PgTables final : public BatchTables {
                              int64_t now_us) override;
   absl::Status WriteDeadLetters(std::span<const PlannedDeadLetter> letters, bool replace,
                                 int64_t now_us) override;
+  absl::Status StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) override;
+  absl::Status InsertHeld(std::span<const HeldRow* const> rows) override;
+  absl::Status DeleteHeld(std::span<const HeldDone> done) override;
+  absl::Status StoreIdentities(std::span<const PlannedIdentity> identities) override;
   absl::Status WriteGap(const ChangeSet& change, const GapRow& gap, int64_t now_us) override;
   absl::Status WriteQuarantine(const ChangeSet& change, const QuarantineRow& row, int64_t now_us) override;
   absl::Status MoveCursor(const SourceCursor& cursor, int64_t now_us) override;
@@ -65,14 +69,18 @@ class PgTables final : public BatchTables {
   absl::Status WriteRecords(std::span<const PlannedRecord> rows, size_t* written);
   // Which of `rows` are what the table holds now, into won_.
   absl::Status FindWinners(std::span<const PlannedRecord> rows);
+  // Of won_: the references, and the proofs.
   absl::Status ReplaceRefs();
+  absl::Status ReplaceProofs();
 
   const std::string shard_;
   PgConnection* connection_ = nullptr;
   int64_t epoch_ = 0;
   PgBulk records_, refs_, repos_, repo_status_, repo_source_, dead_letters_, refused_, gaps_, quarantine_,
       cursors_;
-  PgBulk winners_, delete_refs_, known_repos_, account_seqs_;
+  PgBulk proofs_, repo_states_, held_, identities_;
+  PgBulk winners_, delete_refs_, delete_proofs_, known_repos_, account_seqs_, delete_held_, purge_identities_;
+  bool may_have_proofs_ = false;  // else there is none that a new row could make obsolete
   Arena scratch_;
   std::vector<PlannedRecord> won_;
 };

@@ -100,11 +100,11 @@ bool SqliteStatement::read_only() const { return sqlite3_stmt_readonly(statement
 
 void SqliteConnection::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 
-absl::StatusOr<SqliteConnection> SqliteConnection::Open(const std::string& path, int64_t busy_timeout_us) {
+absl::StatusOr<SqliteConnection> SqliteConnection::OpenWith(const std::string& path, int flags,
+                                                            int64_t busy_timeout_us) {
   sqlite3* db = nullptr;
-  // NOMUTEX: a store belongs to one thread.
-  const int code = sqlite3_open_v2(path.c_str(), &db,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  // NOMUTEX: a connection belongs to one thread.
+  const int code = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX, nullptr);
   SqliteConnection connection;
   connection.db_.reset(db);
   if (code != SQLITE_OK) {
@@ -113,6 +113,12 @@ absl::StatusOr<SqliteConnection> SqliteConnection::Open(const std::string& path,
   }
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, static_cast<int>(busy_timeout_us / 1000));
+  return connection;
+}
+
+absl::StatusOr<SqliteConnection> SqliteConnection::Open(const std::string& path, int64_t busy_timeout_us) {
+  ASSIGN_OR_RETURN(SqliteConnection connection,
+                   OpenWith(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, busy_timeout_us));
   // WAL with synchronous=NORMAL: a crashed process loses nothing; a power cut may take the last transactions,
   // whole, rows and cursor together, and they come again from the stream. The long wal_autocheckpoint (64 MB)
   // and the small cache are measured choices (docs/architecture.md 6).
@@ -120,6 +126,14 @@ absl::StatusOr<SqliteConnection> SqliteConnection::Open(const std::string& path,
                           "PRAGMA wal_autocheckpoint=16000", "PRAGMA cache_size=-8192"}) {
     RETURN_IF_ERROR(connection.Execute(sql));
   }
+  return connection;
+}
+
+absl::StatusOr<SqliteConnection> SqliteConnection::OpenReadOnly(const std::string& path,
+                                                                int64_t busy_timeout_us) {
+  ASSIGN_OR_RETURN(SqliteConnection connection, OpenWith(path, SQLITE_OPEN_READONLY, busy_timeout_us));
+  // Look-ups by key, or one pass over everything: neither gains from a large cache.
+  RETURN_IF_ERROR(connection.Execute("PRAGMA cache_size=-2048"));
   return connection;
 }
 

@@ -63,6 +63,10 @@ class SqliteConnection {
   // statement waits for somebody else's write.
   static absl::StatusOr<SqliteConnection> Open(const std::string& path, int64_t busy_timeout_us);
 
+  // To read a file that somebody else may be writing: never blocks that, nor waits for it. The file must be
+  // there.
+  static absl::StatusOr<SqliteConnection> OpenReadOnly(const std::string& path, int64_t busy_timeout_us);
+
   absl::StatusOr<SqliteStatement> Prepare(std::string_view sql);
   absl::Status Execute(const std::string& sql);
 
@@ -74,6 +78,8 @@ class SqliteConnection {
   bool in_transaction() const;
 
  private:
+  static absl::StatusOr<SqliteConnection> OpenWith(const std::string& path, int flags,
+                                                   int64_t busy_timeout_us);
   struct Close {
     void operator()(sqlite3* db) const;
   };

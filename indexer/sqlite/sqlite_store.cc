@@ -39,6 +39,7 @@ class SqliteStore final : public Store {
   absl::Status HeldError();
   absl::Status Migrate();
   absl::Status TakeEpoch();
+  absl::Status RememberLevel();
   absl::StatusOr<int64_t> QueryInt(std::string_view sql);
   absl::Status WriteSetCursor(std::string_view source, std::optional<int64_t> position);
 
@@ -77,6 +78,7 @@ absl::Status SqliteStore::OpenUnderLease() {
   ASSIGN_OR_RETURN(db_, SqliteConnection::Open(path_, BusyTimeout()));
   RETURN_IF_ERROR(Migrate());
   RETURN_IF_ERROR(TakeEpoch());
+  RETURN_IF_ERROR(RememberLevel());
   return tables_.Prepare(&*db_, epoch_);
 }
 
@@ -126,6 +128,22 @@ absl::Status SqliteStore::TakeEpoch() {
   if (!row) return InternalError("sqlite: the lease has no row");
   epoch_ = take.int64(0);
   return take.Run();
+}
+
+// The level comes last: if we fail before, the next start looks through the rows again.
+absl::Status SqliteStore::RememberLevel() {
+  if (!options_.verify) return absl::OkStatus();
+  ASSIGN_OR_RETURN(SqliteStatement last,
+                   db_->Prepare("SELECT coalesce(verify, '') FROM lease WHERE shard = ?1"));
+  last.Text(options_.shard);
+  ASSIGN_OR_RETURN(const bool row, last.Step());
+  const bool mark = row && MustMarkWeakerRows(options_.verify, last.text(0));
+  last.Reset();
+  if (mark) RETURN_IF_ERROR(db_->Execute(MarkWeakerRowsSql(Now())));
+  ASSIGN_OR_RETURN(SqliteStatement remember, db_->Prepare("UPDATE lease SET verify = ?1 WHERE shard = ?2"));
+  remember.Text(VerificationName(*options_.verify));
+  remember.Text(options_.shard);
+  return remember.Run();
 }
 
 absl::StatusOr<std::vector<SourceCursor>> SqliteStore::LoadCursors() {

@@ -32,19 +32,37 @@ absl::Status SqliteTables::Prepare(SqliteConnection* db, int64_t epoch) {
   RETURN_IF_ERROR(prepare_insert(RepoInsert(), &repo_));
   RETURN_IF_ERROR(prepare_insert(RepoStatusInsert(), &repo_status_));
   RETURN_IF_ERROR(prepare_insert(RepoSourceInsert(), &repo_source_));
+  RETURN_IF_ERROR(
+      prepare("SELECT 1 FROM record WHERE did = ?1 AND collection = ?2 AND rkey = ?3 AND rev = ?4 "
+              "AND (verification NOT IN ('cid', 'signature')) = ?5 AND cid = ?6",
+              &record_holds_));
+  RETURN_IF_ERROR(
+      prepare("DELETE FROM record_proof WHERE did = ?1 AND collection = ?2 AND rkey = ?3", &delete_proof_));
+  RETURN_IF_ERROR(prepare_insert(RecordProofInsert(), &proof_));
+  RETURN_IF_ERROR(prepare_insert(RepoStateInsert(), &repo_state_));
+  RETURN_IF_ERROR(prepare_insert(HeldEventInsert(), &held_));
+  RETURN_IF_ERROR(prepare("DELETE FROM held_event WHERE did = ?1 AND ordinal <= ?2", &delete_held_));
+  RETURN_IF_ERROR(prepare_insert(IdentityInsert(), &identity_));
+  RETURN_IF_ERROR(prepare("UPDATE identity SET purged = TRUE WHERE did = ?1", &purge_identity_));
   RETURN_IF_ERROR(prepare_insert(DeadLetterInsert(), &dead_letter_));
   RETURN_IF_ERROR(prepare_insert(RefusedInsert(), &refused_));
   RETURN_IF_ERROR(prepare_insert(GapInsert(), &gap_));
   RETURN_IF_ERROR(prepare_insert(QuarantineInsert(), &quarantine_));
-  return prepare_insert(CursorInsert(), &cursor_);
+  RETURN_IF_ERROR(prepare_insert(CursorInsert(), &cursor_));
+  SqliteStatement any_proof;
+  RETURN_IF_ERROR(prepare("SELECT 1 FROM record_proof LIMIT 1", &any_proof));
+  ASSIGN_OR_RETURN(may_have_proofs_, any_proof.Step());
+  return absl::OkStatus();
 }
 
 void SqliteTables::Finalize() {
   Rollback();
   for (SqliteStatement* statement :
-       {&begin_, &commit_, &savepoint_, &release_, &rollback_to_, &fence_, &record_, &delete_refs_, &ref_,
-        &repo_, &repo_known_, &repo_source_seq_, &repo_status_, &repo_source_, &dead_letter_, &refused_,
-        &gap_, &quarantine_, &cursor_}) {
+       {&begin_,       &commit_,      &savepoint_,    &release_,        &rollback_to_, &fence_,
+        &record_,      &delete_refs_, &ref_,          &repo_,           &repo_known_,  &repo_source_seq_,
+        &repo_status_, &repo_source_, &record_holds_, &delete_proof_,   &proof_,       &repo_state_,
+        &held_,        &delete_held_, &identity_,     &purge_identity_, &dead_letter_, &refused_,
+        &gap_,         &quarantine_,  &cursor_}) {
     *statement = SqliteStatement();
   }
   db_ = nullptr;
@@ -79,9 +97,18 @@ absl::Status SqliteTables::UpsertRecords(std::span<const PlannedRecord> rows, in
     db_->set_last_insert_rowid(0);
     GiveRecord(row, now_us, &scratch_, &record_);
     RETURN_IF_ERROR(record_.Run());
-    if (db_->changes() == 0) continue;  // the guard
+    if (db_->changes() == 0) {  // the guard
+      if (HasProof(*row.row)) RETURN_IF_ERROR(AddProof(row));
+      continue;
+    }
     ++*written;
-    RETURN_IF_ERROR(ReplaceRefs(row, db_->last_insert_rowid() != 0));
+    const bool inserted = db_->last_insert_rowid() != 0;
+    RETURN_IF_ERROR(ReplaceRefs(row, inserted));
+    if (HasProof(*row.row)) {
+      RETURN_IF_ERROR(InsertProof(row));
+    } else if (may_have_proofs_ && !inserted) {
+      RETURN_IF_ERROR(DeleteProof(row));
+    }
   }
   return absl::OkStatus();
 }
@@ -96,6 +123,70 @@ absl::Status SqliteTables::ReplaceRefs(const PlannedRecord& record, bool inserte
   for (size_t i = 0; i < record.row->refs.size(); ++i) {
     GiveRef(record, i, &scratch_, &ref_);
     RETURN_IF_ERROR(ref_.Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SqliteTables::DeleteProof(const PlannedRecord& record) {
+  delete_proof_.Text(record.change->did);
+  delete_proof_.Text(record.row->collection);
+  delete_proof_.Text(record.row->rkey);
+  return delete_proof_.Run();
+}
+
+absl::Status SqliteTables::AddProof(const PlannedRecord& record) {
+  record_holds_.Text(record.change->did);
+  record_holds_.Text(record.row->collection);
+  record_holds_.Text(record.row->rkey);
+  record_holds_.Text(record.change->rev);
+  record_holds_.Bool(IsStrong(record.change->verification));
+  record_holds_.Text(record.row->cid);
+  const absl::StatusOr<bool> holds = record_holds_.Step();
+  record_holds_.Reset();
+  if (!holds.ok()) return holds.status();
+  return *holds ? InsertProof(record) : absl::OkStatus();
+}
+
+absl::Status SqliteTables::InsertProof(const PlannedRecord& record) {
+  may_have_proofs_ = true;
+  GiveProof(record, &proof_);
+  return proof_.Run();
+}
+
+absl::Status SqliteTables::StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) {
+  for (const PlannedRepo& repo : repos) {
+    GiveRepoState(repo, now_us, &repo_state_);
+    RETURN_IF_ERROR(repo_state_.Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SqliteTables::InsertHeld(std::span<const HeldRow* const> rows) {
+  for (const HeldRow* row : rows) {
+    GiveHeld(*row, &held_);
+    RETURN_IF_ERROR(held_.Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SqliteTables::DeleteHeld(std::span<const HeldDone> done) {
+  for (const HeldDone& account : done) {
+    delete_held_.Text(account.did);
+    delete_held_.Int(account.ordinal);
+    RETURN_IF_ERROR(delete_held_.Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SqliteTables::StoreIdentities(std::span<const PlannedIdentity> identities) {
+  for (const PlannedIdentity& planned : identities) {
+    if (planned.identity == nullptr) {
+      purge_identity_.Text(planned.did);
+      RETURN_IF_ERROR(purge_identity_.Run());
+    } else {
+      GiveIdentity(planned, &scratch_, &identity_);
+      RETURN_IF_ERROR(identity_.Run());
+    }
   }
   return absl::OkStatus();
 }

@@ -34,12 +34,20 @@ class SqliteTables final : public BatchTables {
                              int64_t now_us) override;
   absl::Status WriteDeadLetters(std::span<const PlannedDeadLetter> letters, bool replace,
                                 int64_t now_us) override;
+  absl::Status StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) override;
+  absl::Status InsertHeld(std::span<const HeldRow* const> rows) override;
+  absl::Status DeleteHeld(std::span<const HeldDone> done) override;
+  absl::Status StoreIdentities(std::span<const PlannedIdentity> identities) override;
   absl::Status WriteGap(const ChangeSet& change, const GapRow& gap, int64_t now_us) override;
   absl::Status WriteQuarantine(const ChangeSet& change, const QuarantineRow& row, int64_t now_us) override;
   absl::Status MoveCursor(const SourceCursor& cursor, int64_t now_us) override;
 
  private:
   absl::Status ReplaceRefs(const PlannedRecord& record, bool inserted);
+  absl::Status InsertProof(const PlannedRecord& record);
+  absl::Status DeleteProof(const PlannedRecord& record);
+  // For a row that was kept out: if the one that is there is the same, it may have come without its proof.
+  absl::Status AddProof(const PlannedRecord& record);
 
   const std::string shard_;
   SqliteConnection* db_ = nullptr;
@@ -47,7 +55,10 @@ class SqliteTables final : public BatchTables {
   SqliteStatement begin_, commit_, savepoint_, release_, rollback_to_, fence_;
   SqliteStatement record_, delete_refs_, ref_, repo_, repo_known_, repo_source_seq_, repo_status_,
       repo_source_;
+  SqliteStatement record_holds_, delete_proof_, proof_;
+  SqliteStatement repo_state_, held_, delete_held_, identity_, purge_identity_;
   SqliteStatement dead_letter_, refused_, gap_, quarantine_, cursor_;
+  bool may_have_proofs_ = false;  // else there is none that a new row could make obsolete
   Arena scratch_;
 };
 

@@ -588,8 +588,8 @@ TEST_P(StoreTest, MigrationsRunOnceAndAreRemembered) {
   store_->Close();
   clock_.Advance(1'000'000);
   ASSERT_TRUE(store_->Open().ok());
-  EXPECT_THAT(Rows("SELECT version, name, applied_at FROM schema_migration"),
-              ElementsAre("1|base tables|1700000000000000"));
+  EXPECT_THAT(Rows("SELECT version, name, applied_at FROM schema_migration ORDER BY version"),
+              ElementsAre("1|base tables|1700000000000000", "2|verification|1700000000000000"));
 }
 
 TEST_P(StoreTest, AMigrationThatFailsLeavesNothingBehind) {
