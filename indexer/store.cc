@@ -2,6 +2,9 @@
 
 #include "base/status.h"
 #include "indexer/postgres/postgres_store.h"
+#include "indexer/postgres/reader.h"
+#include "indexer/readers.h"
+#include "indexer/sqlite/reader.h"
 #include "indexer/sqlite/sqlite_store.h"
 
 namespace penstock::indexer {
@@ -13,14 +16,11 @@ bool IsKeyValue(std::string_view url) {
   return word != url.npos && word > 0 && url[word] == '=';
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Store>> MakeStore(const StoreOptions& options) {
+// The path of an SQLite file; nullopt for what libpq understands.
+absl::StatusOr<std::optional<std::string>> SqlitePath(std::string_view url) {
   constexpr std::string_view kSqlite = "sqlite:";
-  if (options.clock == nullptr) return InvalidInputError("a store needs a clock");
-  std::string_view url = options.url;
   if (url.starts_with("postgresql://") || url.starts_with("postgres://") || IsKeyValue(url))
-    return MakePostgresStore(options);
+    return std::optional<std::string>();
   if (url.starts_with(kSqlite)) {
     url.remove_prefix(kSqlite.size());
   } else if (const size_t scheme = url.find("://"); scheme != url.npos) {
@@ -28,7 +28,25 @@ absl::StatusOr<std::unique_ptr<Store>> MakeStore(const StoreOptions& options) {
                              ":// (sqlite:PATH or postgresql://…)");
   }
   if (url.empty()) return InvalidInputError("a store needs a URL: sqlite:PATH or postgresql://…");
-  return MakeSqliteStore(options, std::string(url));
+  return std::optional<std::string>(url);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> MakeStore(const StoreOptions& options) {
+  if (options.clock == nullptr) return InvalidInputError("a store needs a clock");
+  ASSIGN_OR_RETURN(std::optional<std::string> path, SqlitePath(options.url));
+  return path ? MakeSqliteStore(options, *std::move(path)) : MakePostgresStore(options);
+}
+
+absl::StatusOr<std::unique_ptr<sync::StateStore>> MakeStateStore(const StoreOptions& options) {
+  ASSIGN_OR_RETURN(std::optional<std::string> path, SqlitePath(options.url));
+  return path ? MakeSqliteStateStore(options, *std::move(path)) : MakePostgresStateStore(options);
+}
+
+absl::StatusOr<std::unique_ptr<RecordScan>> MakeRecordScan(const StoreOptions& options) {
+  ASSIGN_OR_RETURN(std::optional<std::string> path, SqlitePath(options.url));
+  return path ? MakeSqliteRecordScan(options, *std::move(path)) : MakePostgresRecordScan(options);
 }
 
 }  // namespace penstock::indexer
