@@ -45,11 +45,11 @@ void BlockIndex::Clear() {
   duplicates_ = 0;
 }
 
-absl::Status BlockIndex::Load(Bytes car, HashCheck check) {
+absl::Status BlockIndex::Load(Bytes car, HashCheck check, size_t max_blocks) {
   Clear();
   Reader reader(car);
   absl::Status status = reader.ReadHeader();
-  if (status.ok()) status = ReadSections(reader);
+  if (status.ok()) status = ReadSections(reader, max_blocks);
   if (status.ok()) status = Index(check);
   if (!status.ok()) {
     Clear();
@@ -59,14 +59,14 @@ absl::Status BlockIndex::Load(Bytes car, HashCheck check) {
   return status;
 }
 
-absl::Status BlockIndex::ReadSections(Reader& reader) {
+absl::Status BlockIndex::ReadSections(Reader& reader, size_t max_blocks) {
   Block block;
   while (reader.Next(&block)) {
     if (!block.cid.IsBlessed()) {
       ++unverifiable_;
       continue;
     }
-    if (blocks_.size() == kMaxBlocks) return RejectError(Reject::kCarTooManyBlocks);
+    if (blocks_.size() == max_blocks) return RejectError(Reject::kCarTooManyBlocks);
     blocks_.push_back(block);
   }
   return reader.status();

@@ -20,15 +20,21 @@ enum class HashCheck : uint8_t {
   kSkip,    // structure only: for the `decode` stage of `penstock bench`
 };
 
+// A frame's 2 MB of blocks can hold at most this many of the smallest verifiable sections (1 + 36 + 1 bytes);
+// bounds the index whatever a larger file declares.
+inline constexpr size_t kMaxBlocks = 65536;
+// For a whole repository: some ten million records. The index takes about 64 bytes a block, so at this bound 1 GiB.
+inline constexpr size_t kMaxRepositoryBlocks = size_t{1} << 24;
+
 class BlockIndex {
  public:
   // Reads all of `car` and keeps views of it. Duplicate blocks are allowed (the same CID has the same bytes);
   // blocks that nothing links to are kept; blocks of another hash or codec than the blessed ones are counted,
   // kept out of the index and so missing to whoever needs them (protocol 5).
-  // Rejects: those of car::Reader; kCarBlockCidMismatch; kCarTooManyBlocks (above kMaxBlocks, duplicates
+  // Rejects: those of car::Reader; kCarBlockCidMismatch; kCarTooManyBlocks (above `max_blocks`, duplicates
   // included). After a failure the index is empty.
   [[nodiscard]] absl::Status Load(Bytes car ABSL_ATTRIBUTE_LIFETIME_BOUND,
-                                  HashCheck check = HashCheck::kVerify);
+                                  HashCheck check = HashCheck::kVerify, size_t max_blocks = kMaxBlocks);
 
   // The first root of the header; it may be absent from the blocks.
   const cbor::CidView& root() const { return root_; }
@@ -46,7 +52,7 @@ class BlockIndex {
   size_t duplicates() const { return duplicates_; }
 
  private:
-  absl::Status ReadSections(Reader& reader);
+  absl::Status ReadSections(Reader& reader, size_t max_blocks);
   absl::Status Index(HashCheck check);
   size_t SlotOf(const cbor::CidView& cid) const;
   // The slot that holds `cid`, or the free one where it would go.
@@ -62,9 +68,5 @@ class BlockIndex {
   size_t unverifiable_ = 0;
   size_t duplicates_ = 0;
 };
-
-// A frame's 2 MB of blocks can hold at most this many of the smallest verifiable sections (1 + 36 + 1 bytes);
-// bounds the index whatever a larger file declares.
-inline constexpr size_t kMaxBlocks = 65536;
 
 }  // namespace penstock::car

@@ -23,8 +23,9 @@ void PartialTree::Clear() {
   opaque_count_ = 0;
 }
 
-absl::Status PartialTree::Load(const car::BlockIndex& blocks, const cbor::CidView& root) {
+absl::Status PartialTree::Load(const car::BlockIndex& blocks, const cbor::CidView& root, size_t max_entries) {
   Clear();
+  max_entries_ = max_entries;
   if (!root.IsBlessedData()) return RejectError(Reject::kMstBadLink, "root");
   const uint32_t position = blocks.PositionOf(root);
   if (position == car::BlockIndex::kNotFound) return RejectError(Reject::kCarMissingBlock, "tree's root");
@@ -47,7 +48,7 @@ absl::Status PartialTree::LoadNode(const car::BlockIndex& blocks, uint32_t posit
   cbor::CidView left;
   RETURN_IF_ERROR(DecodeMstNode(blocks.blocks()[position].data, &left, &open_entries_));
   const size_t end = open_entries_.size();
-  if (end - first > kMaxMstEntries) return RejectError(Reject::kMstBadNode, "too many entries");
+  if (end - first > max_entries_) return RejectError(Reject::kMstBadNode, "too many entries");
   if (end == first && is_root) {
     return left.empty() ? absl::OkStatus() : RejectError(Reject::kMstRootWithoutKey);
   }

@@ -39,10 +39,14 @@ class PartialTree {
     bool opaque() const { return key.empty(); }
   };
 
-  // Reads the tree under `root`; the bytes that `blocks` indexes must outlive this tree's use.
-  // Rejects: kCarMissingBlock (only the root must be there), kMst…, any of cbor/reader.h. After a failure the
-  // tree is empty.
-  absl::Status Load(const car::BlockIndex& blocks, const cbor::CidView& root);
+  // Of a whole repository a node may have as many entries as its block holds.
+  static constexpr size_t kAnyEntries = SIZE_MAX;
+
+  // Reads the tree under `root`; the bytes that `blocks` indexes must outlive this tree's use. A node of more
+  // than `max_entries` is refused (kMstBadNode). Rejects: kCarMissingBlock (only the root must be there),
+  // kMst…, any of cbor/reader.h. After a failure the tree is empty.
+  absl::Status Load(const car::BlockIndex& blocks, const cbor::CidView& root,
+                    size_t max_entries = kMaxMstEntries);
 
   // Where `path` is; `*value` is set when found. A path whose height is above an opaque subtree's level
   // cannot be inside of it, so it is kAbsent there: the node that would hold it has been read.
@@ -70,6 +74,7 @@ class PartialTree {
   std::vector<MstEntry> open_entries_;
   std::vector<uint8_t> visited_;
   std::string_view last_key_;
+  size_t max_entries_ = 0;
 
   Arena keys_;  // the keys that had a prefix; the others are views of their block
   std::vector<Item> items_;
