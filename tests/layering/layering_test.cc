@@ -71,6 +71,7 @@ const std::vector<GuardedHeader>& GuardedHeaders() {
        {"firehose/session", "identity/resolver", "net", "serve", "fixtures/directory", "fixtures/relay", "app", "tests", "bench"}},
       {"boost/beast",
        {"firehose/session", "identity/resolver", "net", "serve", "fixtures/directory", "fixtures/relay", "app", "tests", "bench"}},
+      {"ares.h", {"net"}},
       {"libpq-fe.h", {"indexer/postgres", "tests", "bench"}},
       {"sqlite3.h", {"indexer/sqlite", "tests", "bench"}},
       // libcbor is the second opinion and the oracle of tests, never on the way of a frame (docs/adr/0002).
