@@ -11,7 +11,7 @@
 #include "cbor/reader.h"
 #include "crypto/sha256.h"
 #include "firehose/frame.h"
-#include "pipeline/claim.h"
+#include "sync/judge.h"
 #include "repo/commit_check.h"
 
 namespace penstock::app {
@@ -100,7 +100,7 @@ absl::StatusOr<StageResult> RunStage(const std::string& name, const BenchInput& 
       if (!firehose::DecodeFrame(bytes, &frame).ok()) return false;
       if (frame.kind != FrameKind::kCommit) return true;
       repo::CheckedCommit checked;
-      return checker.Check(pipeline::ClaimOf(frame), now_us, &checked).ok();
+      return checker.Check(sync::ClaimOf(frame), now_us, &checked).ok();
     });
   }
   if (name == "copy alone") {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/status.h"
+#include "indexer/readers.h"
 #include "repo/syntax.h"
 #include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
@@ -22,15 +23,27 @@ void StoreFlags::Bind(CLI::App* verb) {
       ->type_name("S");
 }
 
-absl::StatusOr<std::unique_ptr<indexer::Store>> StoreFlags::Make(const Clock* clock, Counters* counters) const {
-  if (url.empty()) return InvalidInputError("--store is missing: sqlite:PATH or postgresql://…");
+indexer::StoreOptions StoreFlags::Options(const Clock* clock, Counters* counters) const {
   indexer::StoreOptions options;
   options.url = url;
   options.owner = OwnerName();
   options.lease_wait_us = lease_wait_s * 1'000'000;
   options.clock = clock;
   options.counters = counters;
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<indexer::Store>> StoreFlags::Make(const Clock* clock, Counters* counters,
+                                                                 std::optional<repo::Verification> level) const {
+  if (url.empty()) return InvalidInputError("--store is missing: sqlite:PATH or postgresql://…");
+  indexer::StoreOptions options = Options(clock, counters);
+  options.verify = level;
   return indexer::MakeStore(options);
+}
+
+std::function<std::unique_ptr<sync::StateStore>()> StoreFlags::StateStoreFactory(const Clock* clock, Counters* counters) const {
+  // The URL's form was checked when the store itself was made.
+  return [options = Options(clock, counters)] { return *indexer::MakeStateStore(options); };
 }
 
 void FilterFlags::Bind(CLI::App* verb) {
@@ -63,9 +76,47 @@ absl::StatusOr<indexer::Filter> FilterFlags::Make(bool optional) const {
 }
 
 void PipelineFlags::Bind(CLI::App* verb) {
-  verb->add_option("--verify", verify, "What must be proven of a change: cid, signature or full; this version can do cid, and says so rather than do less")
+  verb->add_option("--verify", verify,
+                   "What must be proven of a change: cid (hashes and tree), signature (and the account's signature), or full (and "
+                   "its place in the account's chain)")
       ->capture_default_str()
       ->type_name("LEVEL");
+  verb->add_option("--allow", allow,
+                   "Let through what strict verification refuses, marked on the row: legacy-commits, partial-proofs, since-mismatch")
+      ->delimiter(',')
+      ->type_name("NAME…");
+  verb->add_flag("--verify-all", bounds.verify_all, "Verify every event, also of accounts that nothing matches (audits of a relay)");
+  verb->add_flag("--keep-proofs", bounds.keep_proofs, "Keep each row's commit and tree path, so that it can be proven again");
+  verb->add_option("--accounts-in-memory", bounds.accounts_in_memory, "Accounts whose state is kept at hand, over all workers")
+      ->capture_default_str()
+      ->check(CLI::Range(16, 100'000'000))
+      ->type_name("N");
+  verb->add_option("--held-account-events", bounds.held.account_events,
+                   "Events of one account that may wait until they can be judged; more, and it needs a resync")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000'000))
+      ->type_name("N");
+  verb->add_option("--held-account-mb", held_account_mb_, "The same in MiB")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("MIB");
+  verb->add_option("--held-events", bounds.held.total_events, "Events that may wait over all accounts")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000'000))
+      ->type_name("N");
+  verb->add_option("--held-mb", held_total_mb_, "The same in MiB")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 24))
+      ->type_name("MIB");
+  verb->add_option("--held-memory-mb", held_memory_mb_, "Of those, what may be in memory and not yet in the store, MiB")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("MIB");
+  verb->add_option("--store-held-after", store_held_after_ms_,
+                   "How long an event waits in memory before the store keeps it and the cursor passes it, milliseconds")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3'600'000))
+      ->type_name("MS");
   verb->add_option("--now", now, "Stop the clock at this datetime (for replays that must give the same verdicts)")
       ->type_name("DATETIME");
   verb->add_option("--workers", workers, "Threads that check commits; 0 = one less than the cores, at least 1")
@@ -109,13 +160,13 @@ absl::StatusOr<std::unique_ptr<Clock>> PipelineFlags::MakeClock() const {
 
 absl::StatusOr<pipeline::PipelineOptions> PipelineFlags::Make(const indexer::Filter* filter, const Clock* clock,
                                                               Counters* counters) const {
-  if (verify == "full" || verify == "signature") {
-    return InvalidInputError("--verify " + verify +
-                             ": this version cannot check signatures and chains; --verify cid proves block hashes, record CIDs "
-                             "and tree paths, and must be asked for by name");
+  const std::optional<repo::Verification> level = repo::VerificationFromName(verify);
+  if (level != repo::Verification::kCid && level != repo::Verification::kSignature && level != repo::Verification::kFull) {
+    return InvalidInputError("--verify: '" + verify + "' is none of cid, signature, full");
   }
-  if (verify != "cid") return InvalidInputError("--verify: '" + verify + "' is none of cid, signature, full");
   pipeline::PipelineOptions options = bounds;
+  options.verify = *level;
+  ASSIGN_OR_RETURN(options.policies, sync::Policies::Make(allow));
   options.workers = workers != 0 ? workers : std::max(1u, std::thread::hardware_concurrency()) - 1;
   options.workers = std::max<size_t>(1, options.workers);
   options.batch_bytes = static_cast<size_t>(batch_kb_) * 1024;
@@ -123,7 +174,11 @@ absl::StatusOr<pipeline::PipelineOptions> PipelineFlags::Make(const indexer::Fil
   options.cursor_interval_us = cursor_interval_ms_ * 1000;
   options.worker_queue_bytes = static_cast<size_t>(queue_mb_) * 1024 * 1024 / 2 / options.workers;
   options.writer_queue_bytes = static_cast<size_t>(queue_mb_) * 1024 * 1024 / 2;
-  options.verify = indexer::Verification::kCid;
+  constexpr uint64_t kMib = 1024 * 1024;
+  options.held.account_bytes = static_cast<uint64_t>(held_account_mb_) * kMib;
+  options.held.total_bytes = static_cast<uint64_t>(held_total_mb_) * kMib;
+  options.held.memory_bytes = static_cast<size_t>(held_memory_mb_) * kMib;
+  options.held.store_after_us = store_held_after_ms_ * 1000;
   options.filter = filter;
   options.clock = clock;
   options.counters = counters;

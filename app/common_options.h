@@ -3,6 +3,7 @@
 // Options that several verbs share, each bound in one place with default and unit.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,7 +27,13 @@ struct StoreFlags {
 
   void Bind(CLI::App* verb);
   // Not opened yet. `counters` and `clock` outlive the store.
-  absl::StatusOr<std::unique_ptr<indexer::Store>> Make(const Clock* clock, Counters* counters) const;
+  absl::StatusOr<std::unique_ptr<indexer::Store>> Make(const Clock* clock, Counters* counters,
+                                                       std::optional<repo::Verification> level = std::nullopt) const;
+  // Makes readers of the state that this store keeps.
+  std::function<std::unique_ptr<sync::StateStore>()> StateStoreFactory(const Clock* clock, Counters* counters) const;
+
+ private:
+  indexer::StoreOptions Options(const Clock* clock, Counters* counters) const;
 };
 
 // --collections, --exclude-collections, --dids, --exclude-dids, --actions
@@ -38,16 +45,17 @@ struct FilterFlags {
   absl::StatusOr<indexer::Filter> Make(bool optional) const;
 };
 
-// --verify, --now, --workers and the bounds of queues and batches.
+// --verify and what goes with it, --now, --workers and the bounds of queues and batches.
 struct PipelineFlags {
   std::string verify = "full";
+  std::vector<std::string> allow;
   std::string now;  // a datetime; empty = the machine's clock
   size_t workers = 0;
   int64_t shutdown_timeout_s = 30;
   pipeline::PipelineOptions bounds;
 
   void Bind(CLI::App* verb);
-  // `bounds` completed with what the program owns. Errors: kInvalidArgument; --verify above `cid` is refused here.
+  // `bounds` completed with what the program owns; all but the resolver and the state store. Errors: kInvalidArgument.
   absl::StatusOr<pipeline::PipelineOptions> Make(const indexer::Filter* filter, const Clock* clock, Counters* counters) const;
   absl::StatusOr<std::unique_ptr<Clock>> MakeClock() const;
   int64_t shutdown_timeout_us() const { return shutdown_timeout_s * 1'000'000; }
@@ -57,6 +65,10 @@ struct PipelineFlags {
   int64_t cursor_interval_ms_ = 2000;
   int64_t queue_mb_ = 16;
   int64_t batch_kb_ = 4096;
+  int64_t held_account_mb_ = 64;
+  int64_t held_total_mb_ = 4096;
+  int64_t held_memory_mb_ = 16;
+  int64_t store_held_after_ms_ = 1000;
 };
 
 // Lines to stderr, with time and level.

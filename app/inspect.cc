@@ -15,7 +15,7 @@
 #include "cbor/second_opinion.h"
 #include "firehose/frame.h"
 #include "fmt/format.h"
-#include "pipeline/claim.h"
+#include "sync/judge.h"
 #include "repo/commit.h"
 #include "repo/commit_check.h"
 #include "repo/mst_node.h"
@@ -115,7 +115,7 @@ bool InspectFrame(Bytes message, int64_t now_us, std::string* out) {
   if (!commit) return true;
   repo::CommitChecker checker;
   repo::CheckedCommit checked;
-  if (absl::Status status = checker.Check(pipeline::ClaimOf(frame), now_us, &checked); !status.ok()) return Refused(status, {}, out);
+  if (absl::Status status = checker.Check(sync::ClaimOf(frame), now_us, &checked); !status.ok()) return Refused(status, {}, out);
   out->append("verdict    holds at level cid: hashes, tree and every op\n");
   return true;
 }

@@ -49,6 +49,9 @@ std::string Progress::Line(std::optional<int64_t> lag_us) {
   if (lag_us) line += fmt::format(", lag {:.1f} s", static_cast<double>(*lag_us) / 1e6);
   line += fmt::format(", {} events/s, matched {}, rows {}, queue {}", Grouped(static_cast<uint64_t>(rate)),
                       Grouped(stats.matched), Grouped(stats.rows), stats.queued);
+  if (stats.held_events > 0) {
+    line += fmt::format(", held {} events of {} accounts", Grouped(stats.held_events), Grouped(stats.held_accounts));
+  }
   if (stats.waiting_for_output) line += ", WAITING for the store";
   return line;
 }

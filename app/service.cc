@@ -12,6 +12,7 @@
 
 #include "app/progress.h"
 #include "base/status.h"
+#include "firehose/session/endpoint.h"
 #include "pipeline/pipeline.h"
 
 namespace penstock::app {
@@ -31,7 +32,7 @@ class Service {
   absl::Status Run() {
     RETURN_IF_ERROR(MakeSubscriptions());
     AddSources();
-    pipeline_.Start([this] { net::post(io_, [this] { Stop("writing ended"); }); });
+    RETURN_IF_ERROR(pipeline_.Start([this] { net::post(io_, [this] { Stop("writing ended"); }); }));
     Progress progress(options_.name, &pipeline_, options_.show_progress ? options_.pipeline.log : Logger());
     progress_ = options_.show_progress ? &progress : nullptr;
     Tick();
@@ -47,9 +48,9 @@ class Service {
 
  private:
   absl::Status MakeSubscriptions() {
-    for (const std::vector<std::string>& hosts : options_.sources) {
+    for (const ServiceSource& source : options_.sources) {
       firehose::SubscriptionOptions subscription = options_.subscription;
-      subscription.hosts = hosts;
+      subscription.hosts = source.hosts;
       firehose::SubscriptionResources resources;
       resources.sink = &pipeline_.sink();
       resources.buffers = &pipeline_.buffers();
@@ -65,14 +66,21 @@ class Service {
 
   void AddSources() {
     std::set<std::string> added;
-    for (const auto& subscription : subscriptions_) {
-      for (const std::string& name : subscription->sources()) {
+    for (size_t i = 0; i < subscriptions_.size(); ++i) {
+      const std::vector<std::string>& names = subscriptions_[i]->sources();
+      for (size_t host = 0; host < names.size(); ++host) {
+        const std::string& name = names[host];
         if (!added.insert(name).second) continue;
         std::optional<int64_t> cursor = options_.start_cursor;
         for (const indexer::SourceCursor& known : options_.cursors) {
           if (known.source == name) cursor = known.position;
         }
-        pipeline_.AddSource(name, cursor, options_.quarantine);
+        pipeline::SourceOptions source;
+        source.pds = options_.sources[i].pds;
+        // The same host answers questions about its accounts.
+        const auto endpoint = firehose::ParseEndpoint(options_.sources[i].hosts[std::min(host, options_.sources[i].hosts.size() - 1)]);
+        if (endpoint.ok()) source.origin = (endpoint->tls ? "https://" : "http://") + endpoint->Name();
+        pipeline_.AddSource(name, cursor, options_.quarantine, source);
       }
     }
   }

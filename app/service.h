@@ -22,9 +22,14 @@
 
 namespace penstock::app {
 
+// One source: its hosts in order of preference.
+struct ServiceSource {
+  std::vector<std::string> hosts;
+  bool pds = false;  // they are PDS and no relays: each speaks only for its own accounts
+};
+
 struct ServiceOptions {
-  // One entry per source: its hosts in order of preference.
-  std::vector<std::vector<std::string>> sources;
+  std::vector<ServiceSource> sources;
   // For a host whose cursor is not known: start here (0 = the oldest event it has) instead of at the live end.
   std::optional<int64_t> start_cursor;
   firehose::SubscriptionOptions subscription;  // hosts are filled in per source

@@ -87,6 +87,7 @@ struct BenchCommand {
     RETURN_IF_ERROR(opened->Open());
     pipeline::StoreOutput output(opened.get());
     pipeline::PipelineOptions options;
+    options.verify = indexer::Verification::kCid;
     options.filter = &filter;
     options.clock = &clock;
     options.counters = &counters;
@@ -95,7 +96,7 @@ struct BenchCommand {
     pipeline::Pipeline line(options, &output);
     line.AddSource(source, std::nullopt);
     const auto start = std::chrono::steady_clock::now();
-    line.Start();
+    RETURN_IF_ERROR(line.Start());
     for (Bytes bytes : input.frames) {
       firehose::DeliveryPtr delivery = line.deliveries().Take();
       delivery->buffer = line.buffers().Take();

@@ -101,12 +101,13 @@ struct DemoCommand {
     fmt::print("' --verify cid\nand writes to {}\n", path.string());
 
     ServiceOptions service;
-    service.sources = {{relay->url()}};
+    service.sources = {{{relay->url()}, /*pds=*/false}};
     service.start_cursor = 0;
     ASSIGN_OR_RETURN(service.cursors, store->LoadCursors());
     ASSIGN_OR_RETURN(service.quarantine, store->LoadQuarantine());
     service.subscription.backoff_first = std::chrono::milliseconds(20);
     service.subscription.user_agent = "penstock-demo/" PENSTOCK_VERSION;
+    service.pipeline.verify = indexer::Verification::kCid;
     service.pipeline.filter = &filter;
     service.pipeline.clock = &clock;
     service.pipeline.counters = &counters;

@@ -6,6 +6,7 @@
 #include "app/cli.h"
 #include "app/common_options.h"
 #include "app/progress.h"
+#include "app/resolver_options.h"
 #include "app/stop_signals.h"
 #include "base/status.h"
 #include "firehose/capture.h"
@@ -21,6 +22,8 @@ struct ReplayCommand {
   StoreFlags store;
   FilterFlags filter;
   PipelineFlags pipeline;
+  ResolverFlags resolver;
+  std::vector<std::string> pds;
 
   // Where changes end, and what belongs to it.
   struct Target {
@@ -30,7 +33,7 @@ struct ReplayCommand {
     std::vector<indexer::StoredQuarantine> quarantine;
   };
 
-  absl::StatusOr<Target> OpenTarget(const Clock* clock, Counters* counters) const {
+  absl::StatusOr<Target> OpenTarget(const Clock* clock, Counters* counters, repo::Verification level) const {
     Target target;
     if (out == "ndjson") {
       if (!store.url.empty()) return InvalidInputError("--out ndjson and --store exclude each other");
@@ -39,7 +42,7 @@ struct ReplayCommand {
     }
     if (!out.empty()) return InvalidInputError("--out: '" + out + "' is not ndjson");
     if (store.url.empty()) return InvalidInputError("say where to: --store URL or --out ndjson");
-    ASSIGN_OR_RETURN(target.store, store.Make(clock, counters));
+    ASSIGN_OR_RETURN(target.store, store.Make(clock, counters, level));
     RETURN_IF_ERROR(target.store->Open());
     ASSIGN_OR_RETURN(target.cursors, target.store->LoadCursors());
     ASSIGN_OR_RETURN(target.quarantine, target.store->LoadQuarantine());
@@ -48,42 +51,62 @@ struct ReplayCommand {
   }
 
   absl::Status Execute() {
+    if (!pds.empty() && pds.size() != files.size()) return InvalidInputError("--pds: one host per FILE, in their order");
     ASSIGN_OR_RETURN(const std::unique_ptr<Clock> clock, pipeline.MakeClock());
     ASSIGN_OR_RETURN(const indexer::Filter wanted, filter.Make(/*optional=*/true));
     Counters counters;
-    ASSIGN_OR_RETURN(const pipeline::PipelineOptions options, pipeline.Make(&wanted, clock.get(), &counters));
-    ASSIGN_OR_RETURN(const Target target, OpenTarget(clock.get(), &counters));
+    ASSIGN_OR_RETURN(pipeline::PipelineOptions options, pipeline.Make(&wanted, clock.get(), &counters));
+    std::vector<pipeline::FileFeed> feeds;
+    std::vector<std::string> sources;
+    for (const std::string& file : files) {
+      ASSIGN_OR_RETURN(std::string source, firehose::FileSourceName(file));
+      feeds.push_back({file, source});
+      sources.push_back(std::move(source));
+    }
+    // Before the store: what needs no lease should fail first. After the pipeline in the order of ends, see below.
+    ASSIGN_OR_RETURN(const Identities identities, resolver.Make(options, sources));
+    options.resolver = identities.resolver();
+    options.host_status = identities.host_status();
+    ASSIGN_OR_RETURN(const Target target, OpenTarget(clock.get(), &counters, options.verify));
+    if (target.store != nullptr) options.state_store = store.StateStoreFactory(clock.get(), &counters);
     const std::atomic<bool>& stop = StopOnSignals();
 
-    // One file after the other, each a source of its own with its own cursor.
-    for (const std::string& file : files) {
-      if (stop.load()) break;
-      ASSIGN_OR_RETURN(std::string source, firehose::FileSourceName(file));
+    pipeline::Pipeline line(options, target.output.get());
+    for (size_t i = 0; i < feeds.size(); ++i) {
       std::optional<int64_t> cursor;
       for (const indexer::SourceCursor& known : target.cursors) {
-        if (known.source == source) cursor = known.position;
+        if (known.source == feeds[i].source) cursor = known.position;
       }
-      pipeline::Pipeline line(options, target.output.get());
-      line.AddSource(source, cursor, target.quarantine);
-      std::atomic<bool> failed{false};
-      line.Start([&failed] { failed.store(true); });
-      Progress progress("replay", &line, options.log);
-      std::atomic<bool> end{false};
-      const pipeline::FileFeed feed = {file, source, &end, [&] {
-                                         if (stop.load(std::memory_order_relaxed) || failed.load(std::memory_order_relaxed)) end.store(true);
-                                         progress.Tick();
-                                       }};
-      absl::Status read = pipeline::FeedFrames(feed, &line, &counters, options.log);
-      const absl::Status written = line.Finish(pipeline.shutdown_timeout_us());
-      progress.Finish();
-      RETURN_IF_ERROR(written);
-      RETURN_IF_ERROR(read);
-      const pipeline::Pipeline::Stats stats = line.stats();
-      if (target.store != nullptr) {
-        std::fprintf(stderr, "%s: %s frames, %s matched, %s rows written, %s already known\n", file.c_str(),
-                     Grouped(stats.frames).c_str(), Grouped(stats.matched).c_str(), Grouped(stats.rows).c_str(),
-                     Grouped(stats.stale).c_str());
-      }
+      pipeline::SourceOptions source;
+      source.pds = !pds.empty();
+      if (source.pds) source.authority = pds[i];
+      line.AddSource(feeds[i].source, cursor, target.quarantine, source);
+    }
+    std::atomic<bool> failed{false};
+    RETURN_IF_ERROR(line.Start([&failed] { failed.store(true); }));
+    Progress progress("replay", &line, options.log);
+    std::atomic<bool> end{false};
+    pipeline::FeedOptions feeding;
+    feeding.stop = &end;
+    feeding.tick = [&] {
+      if (stop.load(std::memory_order_relaxed) || failed.load(std::memory_order_relaxed)) end.store(true);
+      progress.Tick();
+    };
+    const absl::Status read = pipeline::FeedFrames(feeds, feeding, &line, &counters, options.log);
+    line.Settle(pipeline.shutdown_timeout_us(), &stop);
+    const pipeline::Pipeline::Stats before_end = line.stats();
+    const absl::Status written = line.Finish(pipeline.shutdown_timeout_us());
+    progress.Finish();
+    RETURN_IF_ERROR(written);
+    RETURN_IF_ERROR(read);
+    const pipeline::Pipeline::Stats stats = line.stats();
+    if (target.store != nullptr) {
+      std::fprintf(stderr, "%s frames, %s matched, %s rows written, %s already known\n", Grouped(stats.frames).c_str(),
+                   Grouped(stats.matched).c_str(), Grouped(stats.rows).c_str(), Grouped(stats.stale).c_str());
+    }
+    if (before_end.held_events > 0) {
+      std::fprintf(stderr, "%s events of %s accounts could not be judged yet and are held\n",
+                   Grouped(before_end.held_events).c_str(), Grouped(before_end.held_accounts).c_str());
     }
     for (const auto& [name, count] : counters.Snapshot()) {
       std::fprintf(stderr, "%s %llu\n", name.c_str(), static_cast<unsigned long long>(count));
@@ -107,6 +130,12 @@ void RegisterReplay(Cli& cli) {
   command->store.Bind(verb);
   command->filter.Bind(verb);
   command->pipeline.Bind(verb);
+  command->resolver.Bind(verb);
+  verb->add_option("--pds", command->pds,
+                   "The PDS that each FILE was recorded from, host[:port]: events of accounts that live elsewhere are refused; "
+                   "without it a recording counts as a relay's")
+      ->delimiter(',')
+      ->type_name("HOST…");
 }
 
 }  // namespace penstock::app

@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "app/cli.h"
 #include "app/common_options.h"
+#include "app/resolver_options.h"
 #include "app/service.h"
 #include "app/stop_signals.h"
 #include "app/subscription_options.h"
@@ -24,19 +25,32 @@ struct RunCommand {
   FilterFlags filter;
   PipelineFlags pipeline;
   SubscriptionFlags subscription;
+  ResolverFlags resolver;
+  std::vector<std::string> pds;
 
   absl::Status Execute() {
-    if (relays.empty()) return InvalidInputError("--relay is missing: the host of a relay or PDS, for example wss://relay.example");
+    if (relays.empty() && pds.empty()) {
+      return InvalidInputError("--relay or --pds is missing: a host to follow, for example --relay wss://relay.example");
+    }
     ASSIGN_OR_RETURN(const indexer::Filter wanted, filter.Make(/*optional=*/false));
     ASSIGN_OR_RETURN(const std::unique_ptr<Clock> clock, pipeline.MakeClock());
     Counters counters;
     ServiceOptions service;
     ASSIGN_OR_RETURN(service.pipeline, pipeline.Make(&wanted, clock.get(), &counters));
-    for (const std::string& relay : relays) service.sources.push_back(absl::StrSplit(relay, ',', absl::SkipWhitespace()));
+    for (const std::string& relay : relays) {
+      service.sources.push_back({absl::StrSplit(relay, ',', absl::SkipWhitespace()), /*pds=*/false});
+    }
+    for (const std::string& host : pds) service.sources.push_back({{host}, /*pds=*/true});
     service.start_cursor = cursor;
     service.stop = &StopOnSignals();
     ASSIGN_OR_RETURN(service.subscription, subscription.Make());
     service.shutdown_timeout_us = pipeline.shutdown_timeout_us();
+
+    resolver.ca_file = subscription.ca_file;
+    resolver.user_agent = service.subscription.user_agent;
+    ASSIGN_OR_RETURN(const Identities identities, resolver.Make(service.pipeline, {}));
+    service.pipeline.resolver = identities.resolver();
+    service.pipeline.host_status = identities.host_status();
 
     std::unique_ptr<indexer::Store> opened;
     std::unique_ptr<pipeline::Output> output;
@@ -46,7 +60,8 @@ struct RunCommand {
     } else if (!out.empty()) {
       return InvalidInputError("--out: '" + out + "' is not ndjson");
     } else {
-      ASSIGN_OR_RETURN(opened, store.Make(clock.get(), &counters));
+      ASSIGN_OR_RETURN(opened, store.Make(clock.get(), &counters, service.pipeline.verify));
+      service.pipeline.state_store = store.StateStoreFactory(clock.get(), &counters);
       RETURN_IF_ERROR(OpenPatiently(opened.get(), service.pipeline, *service.stop));
       ASSIGN_OR_RETURN(service.cursors, opened->LoadCursors());
       ASSIGN_OR_RETURN(service.quarantine, opened->LoadQuarantine());
@@ -91,6 +106,12 @@ void RegisterRun(Cli& cli) {
       ->type_name("URL[,URL…]")
       ->take_all()
       ->allow_extra_args(false);
+  verb->add_option("--pds", command->pds,
+                   "A source that is a PDS and no relay: it is believed only about the accounts whose DID document names it; give "
+                   "it again for another")
+      ->type_name("URL")
+      ->take_all()
+      ->allow_extra_args(false);
   verb->add_option("--cursor", command->cursor,
                    "Where a source begins that the store does not know yet: a seq, or 0 for the oldest event it has; without "
                    "it, at the live end")
@@ -101,6 +122,7 @@ void RegisterRun(Cli& cli) {
   command->store.Bind(verb);
   command->filter.Bind(verb);
   command->pipeline.Bind(verb);
+  command->resolver.Bind(verb);
   command->subscription.Bind(verb);
 }
 

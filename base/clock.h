@@ -21,6 +21,9 @@ class SystemClock final : public Clock {
   int64_t NowMicros() const override;
 };
 
+// The machine's monotonic clock, microseconds since some fixed moment: for how long ago something was, never for when.
+int64_t MonotonicMicros();
+
 // Stands still until told otherwise: `--now`, and tests.
 class FixedClock final : public Clock {
  public:

@@ -9,4 +9,8 @@ int64_t SystemClock::NowMicros() const {
       .count();
 }
 
+int64_t MonotonicMicros() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace penstock

@@ -21,6 +21,9 @@ void ChangeSet::Clear() {
   account.reset();
   repo.reset();
   held.clear();
+  settles.clear();
+  number = 0;
+  durable = nullptr;
   held_done.reset();
   identity.reset();
   identity_purged = proof_key = allowed = {};

@@ -4,6 +4,7 @@
 // from a checked event, written by the writer as one unit: a batch never splits it. Owns everything that it
 // refers to (arena), so it crosses threads; recycled.
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -132,6 +133,16 @@ struct ChangeSet {
   std::string_view commit_cid;  // text; commit, sync
   Verification verification = Verification::kCid;
   std::string_view allowed;  // the relaxation that let it in (sync/policies.h); empty in strict verification
+  // Tickets of further events that this change set settles, of any source (events that it makes durable as held, or drops).
+  struct Settled {
+    std::string_view source;
+    uint64_t ticket = 0;
+  };
+  std::vector<Settled> settles;
+  // For the worker that sent it: its number, and where the writer says that it is durable. Null for who does not ask.
+  uint64_t number = 0;
+  std::atomic<uint64_t>* durable = nullptr;
+
   // The event's own further fields for NDJSON output, as JSON members without braces: `"time":"…"`.
   std::string_view event_json;
 

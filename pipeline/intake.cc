@@ -16,9 +16,6 @@ using firehose::FrameKind;
 
 namespace {
 
-// For an event at an unknown position: the watermark knows no such ticket and ignores it.
-constexpr firehose::Watermark::Ticket kNoTicket = ~firehose::Watermark::Ticket{0};
-
 std::optional<int64_t> PositionOf(const Source& source) {
   const std::optional<int64_t> high = source.watermark.High();
   return high ? high : source.watermark.Low();
@@ -26,8 +23,8 @@ std::optional<int64_t> PositionOf(const Source& source) {
 
 }  // namespace
 
-Source* Intake::AddSource(std::string name, std::optional<int64_t> cursor) {
-  auto source = std::make_unique<Source>(name, cursor);
+Source* Intake::AddSource(std::string name, std::optional<int64_t> cursor, const SourceOptions& options) {
+  auto source = std::make_unique<Source>(name, cursor, options);
   return sources_.insert_or_assign(std::move(name), std::move(source)).first->second.get();
 }
 
@@ -36,12 +33,19 @@ Source* Intake::FindSource(std::string_view name) {
   return it == sources_.end() ? AddSource(std::string(name), std::nullopt) : it->second.get();
 }
 
-bool Intake::Wanted(const Frame& frame) const {
-  const indexer::Filter& filter = *options_.filter;
+size_t WorkerOf(std::string_view did, size_t workers) {
+  return workers == 1 ? 0 : absl::Hash<absl::string_view>()(ToAbsl(did)) % workers;
+}
+
+bool Wanted(const PipelineOptions& options, const Frame& frame) {
+  const indexer::Filter& filter = *options.filter;
   switch (frame.kind) {
     case FrameKind::kCommit:
-      return filter.everything() || filter.Matches(frame.did.text(), frame.ops);
+      return options.verify_all || filter.everything() || filter.Matches(frame.did.text(), frame.ops);
     case FrameKind::kSync:
+      // It brings no records: where a chain is kept, it concerns only accounts that are followed.
+      if (options.tracked != nullptr) return options.verify_all || filter.everything();
+      [[fallthrough]];
     case FrameKind::kIdentity:
     case FrameKind::kAccount:
       return filter.WantsAccount(frame.did.text());
@@ -56,26 +60,34 @@ bool Intake::Wanted(const Frame& frame) const {
   return false;
 }
 
+bool Intake::Followed(const Frame& frame) const {
+  return options_.tracked != nullptr && (frame.kind == FrameKind::kCommit || frame.kind == FrameKind::kSync) &&
+         options_.tracked->Contains(frame.did.text());
+}
+
 bool Intake::Offer(std::string_view source_name, firehose::DeliveryPtr* delivery) {
   Source* source = FindSource(source_name);
   const Frame& frame = (*delivery)->frame;
-  const bool wanted = Wanted(frame);
+  const bool wanted = Wanted(options_, frame);
   // Without a seq of its own (a refused frame that hides it) an event stands at the position before it.
   const std::optional<int64_t> seq = frame.seq ? frame.seq : PositionOf(*source);
-  if (!wanted) {
+  if (!wanted && !Followed(frame)) {
     frames_.fetch_add(1, std::memory_order_relaxed);
     if (frame.kind == FrameKind::kRejected) options_.counters->Count(frame.reject);
     if (frame.seq) source->watermark.Pass(*frame.seq);
     delivery->reset();
     return true;
   }
-  const size_t worker = workers_.size() == 1 ? 0 : absl::Hash<absl::string_view>()(ToAbsl(frame.did.text())) % workers_.size();
+  const size_t worker = WorkerOf(frame.did.text(), workers_.size());
   if (!workers_[worker]->HasRoom()) return false;  // nothing has been taken: the stream offers it again
   frames_.fetch_add(1, std::memory_order_relaxed);
-  matched_.fetch_add(1, std::memory_order_relaxed);
+  if (wanted) matched_.fetch_add(1, std::memory_order_relaxed);
+  // Its next commit comes before a worker can say what became of this one.
+  const bool expected = wanted && options_.tracked != nullptr && frame.kind == FrameKind::kCommit;
+  if (expected) options_.tracked->Expect(frame.did.text());
   const size_t cost = sizeof(firehose::Delivery) + (*delivery)->buffer.capacity();
   const firehose::Watermark::Ticket ticket = seq ? source->watermark.Enter(*seq) : kNoTicket;
-  workers_[worker]->PushNow(Task{std::move(*delivery), source, ticket, seq.value_or(0)}, cost);
+  workers_[worker]->PushNow(Task{std::move(*delivery), source, ticket, seq.value_or(0), MonotonicMicros(), wanted, expected}, cost);
   return true;
 }
 

@@ -29,7 +29,20 @@ struct Task {
   Source* source = nullptr;
   firehose::Watermark::Ticket ticket = 0;
   int64_t seq = 0;  // the event's own, or the position at which one without a seq stands
+  int64_t arrived_us = 0;  // monotonic
+  bool wanted = true;      // something in it matches the filter
+  bool expected = false;   // the account is followed because of this event (TrackedAccounts::Expect)
 };
+
+// For an event at an unknown position, and for changes that are none: the watermark knows no such ticket and ignores it.
+inline constexpr firehose::Watermark::Ticket kNoTicket = ~firehose::Watermark::Ticket{0};
+
+// Which of `workers` an account belongs to: always the same one, whatever the source.
+size_t WorkerOf(std::string_view did, size_t workers);
+
+// Does anything in the frame match the filter, or is everything wanted?
+bool Wanted(const PipelineOptions& options, const firehose::Frame& frame);
+
 using TaskQueue = BoundedQueue<Task>;
 using ChangeQueue = BoundedQueue<indexer::ChangeSetPtr>;
 
@@ -41,7 +54,7 @@ class Intake final : public firehose::StreamSink {
       : options_(options), workers_(std::move(workers)), writer_(writer), changes_(changes) {}
 
   // Before the first Offer of that source, and not while other threads run.
-  Source* AddSource(std::string name, std::optional<int64_t> cursor);
+  Source* AddSource(std::string name, std::optional<int64_t> cursor, const SourceOptions& options = {});
   Source* FindSource(std::string_view name);
 
   // firehose::StreamSink
@@ -55,7 +68,8 @@ class Intake final : public firehose::StreamSink {
   uint64_t matched() const { return matched_.load(std::memory_order_relaxed); }
 
  private:
-  bool Wanted(const firehose::Frame& frame) const;
+  // The account needs every event of its chain.
+  bool Followed(const firehose::Frame& frame) const;
   // An empty change set of kind kControl, with a ticket at the source's present position.
   indexer::ChangeSetPtr Control(Source* source, std::optional<int64_t> position);
   void Send(indexer::ChangeSetPtr change);

@@ -9,6 +9,9 @@ namespace penstock::pipeline {
 
 Pipeline::Pipeline(const PipelineOptions& options, Output* output)
     : options_(options), output_(output), writer_queue_(options.writer_queue_items, options.writer_queue_bytes) {
+  // Without a filter that leaves something out, every account is followed anyway.
+  const bool selects = !options_.verify_all && !options_.filter->everything();
+  options_.tracked = options_.verify == indexer::Verification::kFull && selects ? &tracked_ : nullptr;
   std::vector<TaskQueue*> queues;
   for (size_t i = 0; i < options_.workers; ++i) {
     tasks_.push_back(std::make_unique<TaskQueue>(options_.worker_queue_items, options_.worker_queue_bytes));
@@ -23,25 +26,65 @@ Pipeline::~Pipeline() {
 }
 
 void Pipeline::AddSource(std::string name, std::optional<int64_t> cursor,
-                         const std::vector<indexer::StoredQuarantine>& quarantine) {
-  Source* source = intake_->AddSource(std::move(name), cursor);
+                         const std::vector<indexer::StoredQuarantine>& quarantine, const SourceOptions& options) {
+  Source* source = intake_->AddSource(std::move(name), cursor, options);
   for (const indexer::StoredQuarantine& entry : quarantine) {
     if (entry.source == source->name) source->quarantined.emplace(entry.position, entry.frame_sha256);
   }
   sources_.push_back(source);
 }
 
-void Pipeline::Start(std::function<void()> on_failure) {
+absl::Status Pipeline::LoadState() {
+  if (!options_.state_store || options_.verify == indexer::Verification::kCid) return absl::OkStatus();
+  const std::unique_ptr<sync::StateStore> store = options_.state_store();
+  if (options_.tracked != nullptr) {
+    RETURN_IF_ERROR(store->ForEachTracked([this](std::string_view did) { tracked_.Add(did); }));
+  }
+  return store->ForEachHeldAccount([this](const sync::HeldAccount& held) {
+    if (options_.tracked != nullptr) tracked_.Add(held.did);
+    workers_[WorkerOf(held.did, workers_.size())]->AddHeldAccount(held);
+  });
+}
+
+void Pipeline::Fail() {
+  writer_queue_.Close();  // workers must not wait for room that nobody will make
+  if (!failed_.exchange(true) && on_failure_) on_failure_();
+}
+
+absl::Status Pipeline::Start(std::function<void()> on_failure) {
+  RETURN_IF_ERROR(LoadState());
+  on_failure_ = std::move(on_failure);
   writer_ = std::make_unique<Writer>(options_, &writer_queue_, output_, sources_);
-  for (auto& worker : workers_) worker_threads_.emplace_back([w = worker.get()] { w->Run(); });
-  writer_thread_ = std::thread([this, on_failure = std::move(on_failure)] {
+  worker_statuses_.resize(workers_.size());
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    workers_[i]->SetSources(sources_);
+    worker_threads_.emplace_back([this, i] {
+      worker_statuses_[i] = workers_[i]->Run();
+      if (worker_statuses_[i].ok()) return;
+      tasks_[i]->Close();
+      Fail();
+    });
+  }
+  writer_thread_ = std::thread([this] {
     writer_status_ = writer_->Run();
     writer_done_.store(true);
-    if (!writer_status_.ok()) {
-      writer_queue_.Close();  // workers must not wait for room that nobody will make
-      if (on_failure) on_failure();
-    }
+    if (!writer_status_.ok()) Fail();
   });
+  return absl::OkStatus();
+}
+
+void Pipeline::Settle(int64_t timeout_us, const std::atomic<bool>* stop) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(timeout_us);
+  // A question that is answered lets events go on that ask the next one: only a second quiet look counts.
+  int quiet = 0;
+  while (quiet < 3 && !failed_.load() && std::chrono::steady_clock::now() < deadline) {
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) return;
+    const Stats now = stats();
+    bool queues_empty = true;
+    for (const auto& queue : tasks_) queues_empty = queues_empty && queue->size() == 0;
+    quiet = queues_empty && now.asking == 0 ? quiet + 1 : 0;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 absl::Status Pipeline::Finish(int64_t timeout_us) {
@@ -50,7 +93,10 @@ absl::Status Pipeline::Finish(int64_t timeout_us) {
   // While the output is away the workers wait for the writer: give up in time, then everything unwinds.
   std::thread watchdog([this, deadline] {
     while (!writer_done_.load()) {
-      if (std::chrono::steady_clock::now() >= deadline && writer_->waiting_for_output()) writer_->GiveUp();
+      if (std::chrono::steady_clock::now() >= deadline) {
+        if (writer_->waiting_for_output()) writer_->GiveUp();
+        for (auto& worker : workers_) worker->GiveUp();
+      }
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
   });
@@ -59,6 +105,7 @@ absl::Status Pipeline::Finish(int64_t timeout_us) {
   writer_queue_.Close();
   writer_thread_.join();
   watchdog.join();
+  for (const absl::Status& status : worker_statuses_) RETURN_IF_ERROR(status);
   return writer_status_;
 }
 
@@ -76,6 +123,14 @@ Pipeline::Stats Pipeline::stats() const {
   }
   stats.queued = writer_queue_.size();
   for (const auto& queue : tasks_) stats.queued += queue->size();
+  for (const auto& worker : workers_) {
+    const Worker::Stats held = worker->stats();
+    stats.held_accounts += held.held_accounts;
+    stats.held_events += held.held_events;
+    stats.held_bytes += held.held_bytes;
+    stats.asking += held.asking;
+  }
+  stats.tracked = tracked_.size();
   return stats;
 }
 

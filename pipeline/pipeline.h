@@ -30,10 +30,17 @@ class Pipeline {
   ~Pipeline();
 
   // Before Start: every source that will deliver, with its durable cursor and what was quarantined from it.
-  void AddSource(std::string name, std::optional<int64_t> cursor, const std::vector<indexer::StoredQuarantine>& quarantine = {});
+  void AddSource(std::string name, std::optional<int64_t> cursor, const std::vector<indexer::StoredQuarantine>& quarantine = {},
+                 const SourceOptions& options = {});
 
-  // `on_failure` is called at most once, on the writer's thread, when writing ended with an error: stop feeding then.
-  void Start(std::function<void()> on_failure = {});
+  // Reads from the state store which accounts are followed and which have held events, and starts the threads.
+  // `on_failure` is called at most once, on a thread of ours, when writing or judging ended with an error: stop feeding then.
+  // Errors: those of sync::StateStore; nothing has been started then.
+  absl::Status Start(std::function<void()> on_failure = {});
+
+  // Waits until nothing is queued and no question about an account is under way, or `timeout_us` is over, or `stop` is set. For
+  // whoever feeds from a file and wants all that can be judged to be judged.
+  void Settle(int64_t timeout_us, const std::atomic<bool>* stop);
 
   firehose::StreamSink& sink() { return *intake_; }
   firehose::FrameBufferPool& buffers() { return buffers_; }
@@ -51,6 +58,9 @@ class Pipeline {
     uint64_t refused = 0;   // by the database
     uint64_t batches = 0;
     size_t queued = 0;      // waiting for workers and writer
+    uint64_t held_accounts = 0, held_events = 0, held_bytes = 0;  // that cannot be judged yet
+    uint64_t asking = 0;    // accounts whose question is under way
+    uint64_t tracked = 0;   // accounts whose chain is followed
     bool waiting_for_output = false;
   };
   Stats stats() const;
@@ -64,6 +74,9 @@ class Pipeline {
   std::vector<SourceStats> sources() const;
 
  private:
+  absl::Status LoadState();
+  void Fail();
+
   PipelineOptions options_;
   Output* output_;
   // Order matters at the end: recyclers outlive the queues that hold their objects.
@@ -76,6 +89,10 @@ class Pipeline {
   std::vector<Source*> sources_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Writer> writer_;
+  TrackedAccounts tracked_;
+  std::function<void()> on_failure_;
+  std::atomic<bool> failed_{false};
+  std::vector<absl::Status> worker_statuses_;  // each written by its worker's thread, read after it was joined
   std::vector<std::thread> worker_threads_;
   std::thread writer_thread_;
   absl::Status writer_status_;  // written by the writer's thread, read after it was joined

@@ -47,7 +47,7 @@ absl::Status Writer::Run() {
         break;
       }
       if (batch.empty()) deadline = SteadyClock::now() + microseconds(options_.batch_age_us);
-      rows += std::max<size_t>(1, (*change)->records.size());
+      rows += std::max<size_t>(1, (*change)->records.size() + (*change)->held.size());
       bytes += (*change)->cost();
       batch.push_back(std::move(*change));
     }
@@ -58,7 +58,12 @@ absl::Status Writer::Run() {
 
 absl::Status Writer::Flush(std::vector<indexer::ChangeSetPtr>* changes) {
   // What this transaction writes counts as settled in the cursor that goes with it.
-  for (const indexer::ChangeSetPtr& change : *changes) by_name_.at(change->source)->watermark.Settle(change->ticket);
+  for (const indexer::ChangeSetPtr& change : *changes) {
+    if (change->ticket != kNoTicket) by_name_.at(change->source)->watermark.Settle(change->ticket);
+    for (const indexer::ChangeSet::Settled& settled : change->settles) {
+      by_name_.at(settled.source)->watermark.Settle(settled.ticket);
+    }
+  }
   indexer::Batch batch;
   batch.changes = *changes;
   std::vector<Source*> moved;
@@ -93,6 +98,9 @@ absl::Status Writer::Flush(std::vector<indexer::ChangeSetPtr>* changes) {
 
   for (size_t i = 0; i < moved.size(); ++i) {
     moved[i]->durable.store(batch.cursors[i].position, std::memory_order_relaxed);
+  }
+  for (const indexer::ChangeSetPtr& change : *changes) {
+    if (change->durable != nullptr) change->durable->store(change->number, std::memory_order_release);
   }
   batches_.fetch_add(1, std::memory_order_relaxed);
   rows_written_.fetch_add(result.rows_written, std::memory_order_relaxed);

@@ -115,6 +115,7 @@ class PipelineTest : public testing::Test {
  protected:
   PipelineTest() {
     options_.filter = &filter_;
+    options_.verify = indexer::Verification::kCid;  // the level without accounts; chains have tests of their own
     options_.clock = &clock_;
     options_.counters = &counters_;
     options_.batch_age_us = 2'000;
@@ -126,7 +127,7 @@ class PipelineTest : public testing::Test {
   void Start(std::optional<int64_t> cursor = std::nullopt, const std::vector<indexer::StoredQuarantine>& quarantine = {}) {
     pipeline_ = std::make_unique<Pipeline>(options_, &output_);
     pipeline_->AddSource(kSource, cursor, quarantine);
-    pipeline_->Start([this] { failures_.fetch_add(1); });
+    ASSERT_TRUE(pipeline_->Start([this] { failures_.fetch_add(1); }).ok());
   }
 
   bool Offer(const std::string& bytes) {

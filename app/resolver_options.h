@@ -1,0 +1,59 @@
+#pragma once
+
+// Options of every verb that has to know who an account is: from the network, or from files.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+#include "identity/recorded.h"
+#include "identity/resolver.h"
+#include "pipeline/options.h"
+#include "sync/host_status.h"
+
+namespace penstock::app {
+
+// Whoever answers questions about accounts, with all that it stands on. Outlives the pipeline that asks. Movable.
+class Identities {
+ public:
+  Identities();
+  ~Identities();
+  Identities(Identities&&) noexcept;
+  Identities& operator=(Identities&&) noexcept;
+
+  identity::Resolver* resolver() const;         // null at level cid
+  sync::HostStatusAsker* host_status() const;   // null without a network
+
+ private:
+  friend struct ResolverFlags;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+// --did-docs, --directory, …
+struct ResolverFlags {
+  std::vector<std::string> did_docs;  // FILE, or FILE#MEMBER
+  std::string directory = "https://plc.directory";
+  bool allow_private_addresses = false;
+  bool plc_audit = false;
+  bool verify_handles = true;
+  double directory_rate = 5;
+  int64_t identity_ttl_s = 86'400;
+  int64_t refresh_interval_s = 300;
+  // Not options of their own: as the subscription has them.
+  std::string ca_file, user_agent;
+
+  void Bind(CLI::App* verb);
+  // `sources`: names of recorded sources, for one --did-docs each; empty otherwise. What `options` points to outlives the result.
+  // Errors: kInvalidArgument (a file that is not readable or malformed, a bad URL).
+  absl::StatusOr<Identities> Make(const pipeline::PipelineOptions& options, const std::vector<std::string>& sources) const;
+};
+
+// Loads one --did-docs argument: FILE, or FILE#MEMBER where `from_seq` is an object. `source`: for events of this source only;
+// empty for all.
+absl::Status LoadDidDocs(const std::string& argument, const std::string& source, identity::RecordedResolver* resolver);
+
+}  // namespace penstock::app

@@ -1,0 +1,50 @@
+#pragma once
+
+// Answers on their way back to a worker: whoever answers may do so on any thread, at any time, also when the worker is gone.
+
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "identity/resolver.h"
+#include "pipeline/intake.h"
+#include "sync/host_status.h"
+
+namespace penstock::pipeline {
+
+struct Note {
+  std::string did;
+  bool about_status = false;  // otherwise about the identity
+  identity::Answer identity;
+  sync::HostStatus host;
+};
+
+class Mailbox {
+ public:
+  // `queue` is woken by a task without delivery for each note; until Close.
+  explicit Mailbox(TaskQueue* queue) : queue_(queue) {}
+
+  void Post(Note note) {
+    std::lock_guard lock(mutex_);
+    if (queue_ == nullptr) return;
+    notes_.push_back(std::move(note));
+    if (notes_.size() == 1) queue_->PushNow(Task{}, 0);
+  }
+  std::vector<Note> Take() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(notes_, {});
+  }
+  void Close() {
+    std::lock_guard lock(mutex_);
+    queue_ = nullptr;
+    notes_.clear();
+  }
+
+ private:
+  std::mutex mutex_;
+  TaskQueue* queue_;         // guarded by mutex_, as the notes
+  std::vector<Note> notes_;
+};
+
+}  // namespace penstock::pipeline
