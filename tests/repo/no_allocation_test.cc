@@ -6,6 +6,8 @@
 
 #include "car/block_index.h"
 #include "repo/commit_check.h"
+#include "repo/verify.h"
+#include "tests/repo/account_testing.h"
 #include "tests/repo/allocation_counter.h"
 #include "tests/repo/tree_testing.h"
 
@@ -105,6 +107,39 @@ TEST(NoAllocation, CheckingACommit) {
   }
   EXPECT_EQ(Allocations() - before, 0u);
   EXPECT_TRUE(ok);
+}
+
+// All of level `commit`: check, signature (OpenSSL's own malloc is not seen here), inversion.
+TEST(NoAllocation, VerifyingACommit) {
+  for (const builder::Curve curve : {builder::Curve::kK256, builder::Curve::kP256}) {
+    builder::Account account = test::MakeAccount(curve);
+    const crypto::PublicKey key = test::KeyOf(account);
+    const auto path = [](int i) { return "app.bsky.feed.post/" + std::to_string(1000 + i); };
+    std::vector<builder::Write> writes;
+    for (int i = 0; i < 200; ++i) writes.push_back(builder::Write::Create(path(i), test::Post(path(i))));
+    const test::ClaimedCommit first(account.Commit(writes, kNow));
+    const test::ClaimedCommit one(account.Commit({builder::Write::Create(path(500), test::Post("one"))}, kNow));
+    writes.clear();
+    for (int i = 0; i < 50; ++i) writes.push_back(builder::Write::Delete(path(i * 3)));
+    const test::ClaimedCommit many(account.Commit(writes, kNow));
+    const test::ClaimedCommit none(account.Commit({}, kNow));
+
+    CommitVerifier verifier;
+    VerifiedCommit commit;
+    const auto verify_all = [&] {
+      bool ok = true;
+      for (const test::ClaimedCommit* message : {&first, &one, &many, &none}) {
+        ok &= verifier.Verify(message->claim(), key, kNow + builder::kDay, &commit).ok();
+      }
+      return ok;
+    };
+    ASSERT_TRUE(verify_all());
+    const size_t before = Allocations();
+    bool ok = true;
+    for (int round = 0; round < 20; ++round) ok &= verify_all();
+    EXPECT_EQ(Allocations() - before, 0u);
+    EXPECT_TRUE(ok);
+  }
 }
 
 TEST(NoAllocation, ParsingSyntax) {
