@@ -23,7 +23,8 @@ std::string_view CurveName(Curve curve);  // "P-256", "K-256"
 inline constexpr size_t kSignatureSize = 64;
 
 // A parsed key, ready to verify: parsing costs a good part of a verification, so whoever keeps an account's
-// identity keeps this. Immutable and cheap to copy (shared); Verify is thread-safe.
+// identity keeps this. Immutable and cheap to copy (shared); Verify is thread-safe. One of K-256 takes some
+// 200 bytes, one of P-256 some 3 KiB once it has verified, most of it OpenSSL's.
 class PublicKey {
  public:
   // Of each form. Rejects: kKeyMalformed (also: not on the curve, infinity), kKeyUnsupported.
