@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 #include "cbor/json_out.h"
-// PROOF #include "repo/record_proof.h"
+#include "repo/record_proof.h"
 
 namespace penstock::pipeline {
 
@@ -424,13 +424,14 @@ void Worker::Refuse(const Account* account, const Event& event, const Verdict& v
   for (indexer::DeadLetterRow& letter : change->dead_letters) letter.state_met = state;
 }
 
-void Worker::KeepProofs(const Frame& frame [[maybe_unused]], const Verdict& verdict, ChangeSet* change) {
+void Worker::KeepProofs(const Frame& frame, const Verdict& verdict, ChangeSet* change) {
   change->proof_key = change->arena.Copy(verdict.identity->key->did_key());
   for (indexer::RecordRow& row : change->records) {
     if (row.op == repo::Action::kDelete) continue;
-    // PROOF const repo::RepoOp& op = frame.ops[static_cast<size_t>(row.op_index)];
     text_.clear();
-    // PROOF if (!repo::AppendRecordProof(judge_.blocks(), verdict.commit.checked, op.path, &text_).ok()) continue;
+    const std::string_view path = frame.ops[static_cast<size_t>(row.op_index)].path;
+    // Cannot fail, the check walked the same path; a row without a proof says so by having none.
+    if (!proofs_.Append(verdict.commit.checked, judge_.blocks(), path, &text_).ok()) continue;
     row.proof = change->arena.Copy(AsBytes(text_));
   }
 }

@@ -17,6 +17,7 @@
 #include "indexer/row_builder.h"
 #include "pipeline/intake.h"
 #include "pipeline/mailbox.h"
+#include "repo/record_proof.h"
 #include "sync/account_table.h"
 #include "sync/judge.h"
 
@@ -115,6 +116,7 @@ class Worker {
   indexer::ChangeSetRecycler* changes_;
   indexer::RowBuilder builder_;
   sync::Judge judge_;
+  repo::RecordProofWriter proofs_;
   std::vector<Source*> sources_;
   std::shared_ptr<Mailbox> mailbox_;
   std::unique_ptr<sync::StateStore> store_;  // null when nothing is kept

@@ -1,0 +1,477 @@
+// The pipeline at level `full`, over a real store and a resolver that answers when it is told to: chains, what waits, what is
+// refused, and what a restart finds. In both databases.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/status.h"
+#include "fixtures/builder/account.h"
+#include "fixtures/builder/fake_time.h"
+#include "fixtures/builder/faults.h"
+#include "indexer/readers.h"
+#include "pipeline/pipeline.h"
+#include "tests/indexer/store_fixture.h"
+#include "tests/support/identity/scripted_resolver.h"
+
+namespace penstock::pipeline {
+namespace {
+
+using builder::Account;
+using builder::CommitFault;
+using builder::CommitMessage;
+using builder::kFixtureEpoch;
+using builder::kSecond;
+using builder::Write;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kRelay[] = "relay.test";
+constexpr char kOther[] = "other.test";
+constexpr char kNote[] = "test.lantern.note";
+
+builder::Item Note(std::string_view text) {
+  return builder::Item::Map({{"$type", kNote}, {"text", std::string(text)}});
+}
+
+// Says of every account what it is told to.
+class ScriptedStatus final : public sync::HostStatusAsker {
+ public:
+  void Ask(std::string_view origin, std::string_view, std::function<void(const sync::HostStatus&)> done) override {
+    ++asked;
+    last_origin = origin;
+    done(answer);
+  }
+  sync::HostStatus answer;
+  std::atomic<int> asked{0};
+  std::string last_origin;
+};
+
+class AccountPipeline : public test::StoreTest {
+ protected:
+  void SetUp() override {
+    StoreTest::SetUp();
+    if (IsSkipped()) return;
+    clock_.Set(kFixtureEpoch + builder::kHour);
+    filter_ = *indexer::Filter::Make({.collections = {"test.lantern.*"}, .dids = {}, .exclude_dids = {}, .actions = {}});
+    options_.filter = &filter_;
+    options_.clock = &clock_;
+    options_.counters = &counters_;
+    options_.resolver = &resolver_;
+    options_.batch_age_us = 1'000;
+    options_.cursor_interval_us = 5'000;
+    options_.ask_again_min_us = 2'000;
+    options_.ask_again_max_us = 20'000;
+    options_.held.store_after_us = 10'000;
+    options_.state_store = [this] { return *indexer::MakeStateStore(Options()); };
+  }
+  void TearDown() override { Stop(); }
+
+  void Start() {
+    cursors_ = *store_->LoadCursors();
+    output_ = std::make_unique<StoreOutput>(store_.get());
+    pipeline_ = std::make_unique<Pipeline>(options_, output_.get());
+    for (const char* name : {kRelay, kOther}) {
+      std::optional<int64_t> cursor;
+      for (const auto& known : cursors_) {
+        if (known.source == name) cursor = known.position;
+      }
+      SourceOptions source;
+      source.origin = std::string("https://") + name;
+      source.pds = pds_sources_;
+      pipeline_->AddSource(name, cursor, {}, source);
+    }
+    ASSERT_TRUE(pipeline_->Start().ok());
+  }
+  void Stop() {
+    if (!pipeline_) return;
+    EXPECT_TRUE(pipeline_->Finish(10'000'000).ok());
+    pipeline_.reset();
+  }
+  void Restart() {
+    Stop();
+    Start();
+  }
+
+  Account Make(uint64_t seed, bool known = true) {
+    Account account({.seed = seed, .handle = "a" + std::to_string(seed) + ".test"});
+    const identity::IdentityPtr identity = test::IdentityOf(account);
+    if (known) resolver_.Know(account.did(), identity);
+    resolver_.Serve(account.did(), test::IdentityOf(account, MonotonicMicros()));
+    return account;
+  }
+  // A commit of one new note, as a frame with the next seq.
+  CommitMessage Message(Account& account, const std::string& rkey) {
+    now_ += kSecond;
+    return account.Commit({Write::Create(std::string(kNote) + "/" + rkey, Note(rkey))}, now_);
+  }
+  void Offer(CommitMessage message, const char* source = kRelay) {
+    message.seq = ++seq_;
+    OfferBytes(builder::Encode(message), source);
+  }
+  void OfferAccount(const Account& account, bool active, const char* source = kRelay) {
+    builder::AccountMessage message;
+    message.seq = ++seq_;
+    message.did = account.did();
+    message.time = builder::FormatTime(now_);
+    message.active = active;
+    if (!active) message.status = "deactivated";
+    OfferBytes(builder::Encode(message), source);
+  }
+  void OfferIdentity(const Account& account) {
+    builder::IdentityMessage message;
+    message.seq = ++seq_;
+    message.did = account.did();
+    message.time = builder::FormatTime(now_);
+    OfferBytes(builder::Encode(message), kRelay);
+  }
+  void OfferBytes(const std::string& bytes, const char* source) {
+    firehose::DeliveryPtr delivery = pipeline_->deliveries().Take();
+    delivery->buffer = pipeline_->buffers().Take();
+    delivery->buffer.Append(AsBytes(bytes));
+    delivery->buffer.arrival_us = clock_.NowMicros();
+    ASSERT_TRUE(firehose::DecodeFrame(delivery->buffer.bytes(), &delivery->frame).ok());
+    while (!pipeline_->sink().Offer(source, &delivery)) std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+
+  template <typename Condition>
+  bool Eventually(Condition condition) {
+    for (int i = 0; i < 2000; ++i) {
+      if (condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+  std::optional<int64_t> Durable(const char* source = kRelay) {
+    for (const auto& stats : pipeline_->sources()) {
+      if (stats.name == source) return stats.durable;
+    }
+    return std::nullopt;
+  }
+  // All that was offered is settled.
+  bool Settled() {
+    return Eventually([this] { return Durable() == seq_; });
+  }
+  uint64_t Held() { return pipeline_->stats().held_events; }
+  std::vector<std::string> Keys(const Account& account) {
+    return Rows("SELECT rkey, verification FROM record WHERE did = '" + account.did() + "' AND NOT deleted ORDER BY rkey");
+  }
+  std::string State(const Account& account) {
+    return Value("SELECT sync_state FROM repo WHERE did = '" + account.did() + "'");
+  }
+
+  indexer::Filter filter_ = indexer::Filter::Everything();
+  test::ScriptedResolver resolver_;
+  ScriptedStatus status_;
+  PipelineOptions options_;
+  std::vector<indexer::SourceCursor> cursors_;
+  std::unique_ptr<StoreOutput> output_;
+  std::unique_ptr<Pipeline> pipeline_;
+  int64_t now_ = kFixtureEpoch;
+  int64_t seq_ = 0;
+  bool pds_sources_ = false;
+};
+
+TEST_P(AccountPipeline, FollowsAChainAcrossARestart) {
+  Account ann = Make(1);
+  Start();
+  Offer(ann.Commit({}, ++now_));  // not wanted: nothing matches, and nobody follows it yet
+  Offer(Message(ann, "a"));
+  Offer(Message(ann, "b"));
+  Restart();
+  EXPECT_EQ(State(ann), "partial") << "its first commit was not ours to see";
+  Offer(Message(ann, "c"));
+  Stop();
+  EXPECT_THAT(Keys(ann), ElementsAre("a|commit", "b|full", "c|full"));
+  EXPECT_EQ(Value("SELECT rev FROM repo"), ann.rev());
+  EXPECT_EQ(Value("SELECT data FROM repo"), ann.data().ToString());
+}
+
+TEST_P(AccountPipeline, FollowsCommitsThatMatchNothingOnceItFollowsTheAccount) {
+  Account ann = Make(1);
+  Account ben = Make(2);
+  Start();
+  const auto other = [&](Account& account, const char* rkey) {
+    now_ += kSecond;
+    builder::Item record = builder::Item::Map({{"$type", "test.other.thing"}});
+    Offer(account.Commit({Write::Create(std::string("test.other.thing/") + rkey, record)}, now_));
+  };
+  Offer(Message(ann, "a"));
+  other(ann, "x");
+  other(ben, "x");
+  other(ann, "y");
+  Offer(Message(ann, "b"));
+  Stop();
+  EXPECT_THAT(Keys(ann), ElementsAre("a|full", "b|full"));
+  EXPECT_EQ(State(ann), "synchronized") << "its first commit is the whole repository";
+  EXPECT_THAT(Rows("SELECT did FROM repo WHERE did = '" + ben.did() + "'"), IsEmpty());
+}
+
+TEST_P(AccountPipeline, WhoIsNotKnownWaitsAndTheOthersGoOn) {
+  Account ann = Make(1, /*known=*/false);
+  Account ben = Make(2);
+  resolver_.SetHold(true);
+  Start();
+  Offer(Message(ann, "a"));
+  Offer(Message(ben, "a"));
+  Offer(Message(ann, "b"));
+  ASSERT_TRUE(Settled()) << "the cursor passes what is durably held";
+  EXPECT_EQ(Held(), 2u);
+  EXPECT_THAT(Keys(ann), IsEmpty());
+  EXPECT_THAT(Keys(ben), ElementsAre("a|full"));
+  EXPECT_THAT(Rows("SELECT seq, reason FROM held_event ORDER BY ordinal"), ElementsAre("1|identity", "3|identity"));
+  resolver_.SetHold(false);
+  ASSERT_TRUE(Eventually([&] { return Held() == 0; }));
+  Offer(Message(ann, "c"));
+  Stop();
+  EXPECT_THAT(Keys(ann), ElementsAre("a|full", "b|full", "c|full"));
+  EXPECT_THAT(Rows("SELECT seq FROM held_event"), IsEmpty());
+  EXPECT_EQ(resolver_.asked(), 1u) << "one question for all that wait";
+  EXPECT_EQ(Value("SELECT count(*) FROM identity WHERE did = '" + ann.did() + "'"), "1") << "the answer is kept";
+}
+
+TEST_P(AccountPipeline, ADirectoryThatIsDownCostsNothingButTime) {
+  resolver_.SetDown(true);
+  std::vector<Account> people;
+  for (uint64_t i = 0; i < 50; ++i) people.push_back(Make(100 + i, /*known=*/false));
+  Start();
+  for (const char* rkey : {"a", "b", "c"}) {
+    for (Account& person : people) Offer(Message(person, rkey));
+  }
+  ASSERT_TRUE(Settled());
+  Restart();
+  EXPECT_EQ(Held(), 150u);
+  EXPECT_EQ(Value("SELECT count(*) FROM record"), "0") << "nothing unverified is indexed";
+  for (Account& person : people) Offer(Message(person, "d"));
+  resolver_.SetDown(false);
+  ASSERT_TRUE(Eventually([&] { return Held() == 0; })) << Held();
+  Stop();
+  for (Account& person : people) EXPECT_THAT(Keys(person), ElementsAre("a|full", "b|full", "c|full", "d|full"));
+  EXPECT_EQ(Value("SELECT count(*) FROM held_event"), "0");
+  EXPECT_EQ(Value("SELECT count(*) FROM dead_letter"), "0");
+}
+
+TEST_P(AccountPipeline, TooMuchOfOneAccountDesynchronizesThatOneAlone) {
+  options_.held.account_events = 3;
+  Account ann = Make(1, /*known=*/false);
+  Account ben = Make(2, /*known=*/false);
+  resolver_.SetDown(true);
+  Start();
+  for (const char* rkey : {"a", "b", "c", "d", "e"}) Offer(Message(ann, rkey));
+  Offer(Message(ben, "a"));
+  ASSERT_TRUE(Settled());
+  EXPECT_EQ(State(ann), "desynchronized");
+  EXPECT_EQ(Value("SELECT reason FROM repo"), "held_overflow");
+  EXPECT_EQ(counters_.Of(Reject::kHeldOverflow), 1u);
+  EXPECT_EQ(counters_.Of("held_dropped"), 4u);
+  EXPECT_EQ(Held(), 2u) << "what came after, and the other's";
+  resolver_.SetDown(false);
+  ASSERT_TRUE(Eventually([&] { return !Keys(ben).empty(); }));
+  Stop();
+  EXPECT_THAT(Keys(ben), ElementsAre("a|full"));
+  EXPECT_THAT(Keys(ann), IsEmpty());
+}
+
+TEST_P(AccountPipeline, TotalBoundsHoldToo) {
+  options_.held.total_events = 5;
+  resolver_.SetDown(true);
+  std::vector<Account> people;
+  for (uint64_t i = 0; i < 8; ++i) people.push_back(Make(100 + i, /*known=*/false));
+  Start();
+  for (Account& person : people) Offer(Message(person, "a"));
+  ASSERT_TRUE(Settled());
+  EXPECT_EQ(Held(), 5u);
+  EXPECT_EQ(Value("SELECT count(*) FROM repo WHERE sync_state = 'desynchronized'"), "3");
+}
+
+TEST_P(AccountPipeline, ABrokenChainKeepsTheRowsAndHoldsTheRest) {
+  Account ann = Make(1);
+  Start();
+  Offer(Message(ann, "a"));
+  Message(ann, "missed");
+  Offer(Message(ann, "c"));
+  Offer(Message(ann, "d"));
+  ASSERT_TRUE(Settled());
+  EXPECT_EQ(State(ann), "desynchronized");
+  EXPECT_EQ(Value("SELECT reason FROM repo"), "chain_broken");
+  EXPECT_THAT(Keys(ann), ElementsAre("a|full"));
+  Restart();
+  Offer(Message(ann, "e"));
+  Stop();
+  EXPECT_THAT(Rows("SELECT seq, reason FROM held_event ORDER BY ordinal"),
+              ElementsAre("2|desynchronized", "3|desynchronized", "4|desynchronized"));
+  EXPECT_EQ(Value("SELECT count(*) FROM dead_letter"), "0");
+}
+
+TEST_P(AccountPipeline, ForgeriesCostTheirOwnAccountADelayAndNothingElse) {
+  Account ann = Make(1);
+  Start();
+  Offer(Message(ann, "a"));
+  for (int i = 0; i < 20; ++i) {
+    CommitMessage forged = ann.Draft({Write::Create(std::string(kNote) + "/x", Note("x"))}, now_ + kSecond);
+    builder::Spoil(CommitFault::kForeignSignature, ann, &forged);
+    Offer(forged);
+    resolver_.Serve(ann.did(), test::IdentityOf(ann, MonotonicMicros()));
+  }
+  ASSERT_TRUE(Eventually([&] { return Held() == 0; }));
+  Offer(Message(ann, "b"));
+  Stop();
+  EXPECT_THAT(Keys(ann), ElementsAre("a|full", "b|full"));
+  EXPECT_EQ(State(ann), "synchronized");
+  EXPECT_EQ(Value("SELECT count(*) FROM dead_letter WHERE reject = 'signature_mismatch'"), "20");
+  EXPECT_THAT(Value("SELECT state_met FROM dead_letter LIMIT 1"), HasSubstr(ann.key().DidKey()));
+}
+
+TEST_P(AccountPipeline, AForgedFirstSightLeavesNoTrace) {
+  Account ann = Make(1);
+  CommitMessage forged = ann.Draft({Write::Create(std::string(kNote) + "/x", Note("x"))}, now_ + kSecond);
+  builder::Spoil(CommitFault::kForeignSignature, ann, &forged);
+  Start();
+  Offer(forged);
+  ASSERT_TRUE(Settled());
+  ASSERT_TRUE(Eventually([&] { return pipeline_->stats().tracked == 0; })) << "it is not followed";
+  EXPECT_EQ(Value("SELECT count(*) FROM repo"), "0");
+}
+
+TEST_P(AccountPipeline, ARotatedKeyIsAskedForOnce) {
+  Account ann = Make(1);
+  Start();
+  Offer(Message(ann, "a"));
+  ann.RotateKey();
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  Offer(Message(ann, "b"));
+  ASSERT_TRUE(Eventually([&] { return resolver_.refreshed() >= 1; }));
+  resolver_.Serve(ann.did(), test::IdentityOf(ann, MonotonicMicros()));
+  Offer(Message(ann, "c"));
+  ASSERT_TRUE(Settled());
+  Stop();
+  // Served before the rotation was known, the first answer was as old as the event: the event was refused, or judged by the new
+  // key, but never by the old one.
+  for (const std::string& row : Rows("SELECT rkey FROM record")) EXPECT_TRUE(row == "a" || row == "b" || row == "c");
+  EXPECT_EQ(Rows("SELECT rkey FROM record WHERE rkey = 'a'").size(), 1u);
+}
+
+TEST_P(AccountPipeline, IdentityEventsPurgeTheKey) {
+  Account ann = Make(1);
+  Start();
+  Offer(Message(ann, "a"));
+  ann.RotateKey();
+  resolver_.Serve(ann.did(), test::IdentityOf(ann, MonotonicMicros()));
+  OfferIdentity(ann);
+  Offer(Message(ann, "b"));
+  ASSERT_TRUE(Eventually([&] { return Keys(ann).size() == 2; }));
+  Stop();
+  EXPECT_EQ(resolver_.purged(), 1u);
+  EXPECT_EQ(resolver_.refreshed(), 0u);
+  EXPECT_THAT(Keys(ann), ElementsAre("a|full", "b|full"));
+}
+
+TEST_P(AccountPipeline, ASilentAccountIsIgnoredUnlessItsHostSaysOtherwise) {
+  Account ann = Make(1);
+  options_.host_status = &status_;
+  status_.answer.status = UnavailableError("nobody there");
+  Start();
+  Offer(Message(ann, "a"));
+  OfferAccount(ann, false);
+  CommitMessage b = Message(ann, "b");
+  Offer(b);
+  ASSERT_TRUE(Settled());
+  ASSERT_TRUE(Eventually([&] { return counters_.Of("account_inactive") == 1; }));
+  EXPECT_EQ(status_.asked, 1);
+  EXPECT_EQ(status_.last_origin, "https://pds.lantern.test") << "the account's own host knows best";
+  EXPECT_EQ(Value("SELECT count(*) FROM visible_record"), "0");
+  // Later its host says that it is active: the #account was false, or its undoing was missed.
+  status_.answer = {absl::OkStatus(), true, ""};
+  options_.status_interval_us = 0;
+  Restart();
+  Offer(b);
+  Offer(Message(ann, "c"));
+  ASSERT_TRUE(Eventually([&] { return Keys(ann).size() == 3; }));
+  Stop();
+  EXPECT_THAT(Keys(ann), ElementsAre("a|full", "b|full", "c|full"));
+  EXPECT_EQ(Value("SELECT count(*) FROM visible_record"), "3");
+}
+
+TEST_P(AccountPipeline, EventsFromBeforeAnAccountWentSilentAreJudgedAsOfThen) {
+  Account ann = Make(1, /*known=*/false);
+  resolver_.SetHold(true);
+  Start();
+  Offer(Message(ann, "a"));
+  OfferAccount(ann, false);
+  ASSERT_TRUE(Settled());
+  EXPECT_EQ(Value("SELECT count(*) FROM held_event"), "1");
+  EXPECT_EQ(Value("SELECT count(*) FROM repo WHERE NOT active"), "1") << "hiding does not wait";
+  resolver_.SetHold(false);
+  ASSERT_TRUE(Eventually([&] { return Held() == 0; }));
+  Stop();
+  EXPECT_THAT(Keys(ann), ElementsAre("a|full"));
+  EXPECT_EQ(Value("SELECT count(*) FROM visible_record"), "0");
+}
+
+TEST_P(AccountPipeline, APdsIsBelievedAboutItsOwnAccountsOnly) {
+  pds_sources_ = true;  // named relay.test and other.test, while the documents say pds.lantern.test
+  Account ann = Make(1);
+  Start();
+  Offer(Message(ann, "a"));
+  OfferAccount(ann, false);
+  ASSERT_TRUE(Eventually([&] { return Held() > 0 || Durable() == seq_; }));
+  resolver_.Serve(ann.did(), test::IdentityOf(ann, MonotonicMicros() + 1'000'000));
+  ASSERT_TRUE(Eventually([&] { return Held() == 0; }));
+  Stop();
+  EXPECT_THAT(Keys(ann), IsEmpty());
+  EXPECT_EQ(Value("SELECT count(*) FROM repo WHERE NOT active"), "0");
+  EXPECT_EQ(Value("SELECT count(*) FROM dead_letter WHERE reject = 'account_wrong_host'"), "2");
+}
+
+TEST_P(AccountPipeline, TwoSourcesOfOneAccountMakeOneChain) {
+  Account ann = Make(1);
+  Start();
+  const CommitMessage a = Message(ann, "a"), b = Message(ann, "b"), c = Message(ann, "c");
+  Offer(a, kRelay);
+  Offer(b, kOther);
+  Offer(b, kRelay);
+  Offer(c, kOther);
+  Offer(c, kRelay);
+  Stop();
+  EXPECT_THAT(Keys(ann), ElementsAre("a|full", "b|full", "c|full"));
+  EXPECT_EQ(counters_.Of("stale_rev"), 2u);
+}
+
+TEST_P(AccountPipeline, KeepsProofsWhenAskedTo) {
+  options_.keep_proofs = true;
+  Account ann = Make(1);
+  Start();
+  Offer(Message(ann, "a"));
+  Offer(Message(ann, "b"));
+  Stop();
+  EXPECT_THAT(Rows("SELECT rkey, did_key FROM record_proof ORDER BY rkey"),
+              ElementsAre("a|" + ann.key().DidKey(), "b|" + ann.key().DidKey()));
+}
+
+TEST_P(AccountPipeline, SmallMemoryChangesNothing) {
+  options_.accounts_in_memory = 16;
+  options_.held.memory_bytes = 8'000;
+  options_.workers = 2;
+  std::vector<Account> people;
+  for (uint64_t i = 0; i < 100; ++i) people.push_back(Make(100 + i, i % 3 != 0));
+  Start();
+  for (int round = 0; round < 4; ++round) {
+    for (Account& person : people) Offer(Message(person, std::string(1, static_cast<char>('a' + round))));
+  }
+  ASSERT_TRUE(Eventually([&] { return Held() == 0 && pipeline_->stats().queued == 0; }));
+  Stop();
+  for (Account& person : people) EXPECT_THAT(Keys(person), ElementsAre("a|full", "b|full", "c|full", "d|full"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Databases, AccountPipeline, testing::Values("sqlite", "postgresql"),
+                         [](const auto& param) { return param.param; });
+
+}  // namespace
+}  // namespace penstock::pipeline
