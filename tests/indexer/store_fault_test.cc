@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
@@ -23,7 +24,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr char kTruncate[] =
-    "TRUNCATE record, record_ref, repo, repo_source, stream_cursor, gap, quarantine, dead_letter";
+    "TRUNCATE record, record_ref, record_proof, repo, repo_source, identity, held_event, stream_cursor, gap, "
+    "quarantine, dead_letter";
 
 // Applies until it succeeds, as the writer does. Every failure must be one that a retry may cure.
 void ApplyUntilDone(Store& store, const Batch& batch, int* failures = nullptr) {
@@ -63,6 +65,12 @@ class PostgresFaultTest : public StoreTest {
     changes.push_back(make_.Commit(kBob, 1, {Create("b", "{}")}));
     changes.push_back(make_.Account(kBob, false, "takendown"));
     changes.push_back(make_.DeadLetter(kCarol, 0, Reject::kRecordFloat, "detail"));
+    changes.push_back(
+        make_.Chain(make_.Proven(make_.Commit(kCarol, 1, {})), sync::SyncState::kSynchronized, 1));
+    for (int i = 1; i <= 5; ++i) changes.push_back(make_.Held(kCarol, i, 1000 + i, std::string(3000, 'x')));
+    changes.push_back(make_.HeldDone(kCarol, 2));
+    changes.push_back(make_.Identity(kCarol, "carol.example"));
+    changes.push_back(make_.Purged(kBob));
     auto control = make_.Control();
     control->gaps.push_back({1, 2, "outdated_cursor", ""});
     control->quarantine.push_back({7, Reject::kFrameBadHeader, "", AsBytes("x"), "sha"});
@@ -312,6 +320,50 @@ TEST_P(StoreCrashTest, AProcessKilledAnywhereLeavesRowsAndCursorTogether) {
         ElementsAre(std::to_string(position) + "|" + std::to_string(position) + "|" +
                     std::to_string(position)));
     EXPECT_THAT(RowsOf(*store, "SELECT count(*) FROM record_ref"), ElementsAre(std::to_string(position)));
+  }
+  EXPECT_GT(position, 0);
+}
+
+TEST_P(StoreCrashTest, AProcessKilledAnywhereLeavesHeldEventsChainAndCursorTogether) {
+  store_->Close();
+  int64_t position = 0;
+  for (int kill = 0; kill < 8; ++kill) {
+    const pid_t child = fork();
+    if (child == 0) {
+      StoreOptions options = Options("child");
+      options.lease_wait_us = 20'000'000;
+      auto store = *indexer::MakeStore(options);
+      if (!store->Open().ok()) _exit(1);
+      for (int64_t seq = position;;) {
+        // Ten events are held, those of two batches before are done, and the chain says how far it is.
+        std::vector<ChangeSetPtr> changes;
+        for (int i = 0; i < 10; ++i, ++seq) {
+          changes.push_back(make_.Chain(make_.Held(kAlice, seq + 1, seq), sync::SyncState::kDesynchronized,
+                                        static_cast<int>(seq) + 1));
+        }
+        changes.push_back(make_.HeldDone(kAlice, seq - 20));
+        ApplyResult result;
+        if (!store->Apply({changes, {{std::string(kRelay), seq}}}, &result).ok()) _exit(1);
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(80 + 13 * kill));
+    ASSERT_EQ(::kill(child, SIGKILL), 0);
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status)) << "the child ended by itself";
+
+    StoreOptions options = Options("successor");
+    options.lease_wait_us = 20'000'000;
+    const std::unique_ptr<Store> store = NewStore(options);
+    ASSERT_TRUE(store->Open().ok());
+    const auto cursors = *store->LoadCursors();
+    position = cursors.empty() ? 0 : cursors[0].position;
+    if (position == 0) continue;
+    const int64_t held = std::min<int64_t>(position, 20);
+    EXPECT_THAT(RowsOf(*store, "SELECT count(*), min(ordinal), max(ordinal) FROM held_event"),
+                ElementsAre(std::to_string(held) + "|" + std::to_string(position - held + 1) + "|" +
+                            std::to_string(position)));
+    EXPECT_THAT(RowsOf(*store, "SELECT rev FROM repo"), ElementsAre(Rev(static_cast<int>(position))));
   }
   EXPECT_GT(position, 0);
 }

@@ -91,15 +91,85 @@ ChangeSetPtr ChangeMaker::DeadLetter(std::string_view did, int32_t op, Reject re
 
 ChangeSetPtr ChangeMaker::Control() { return Event(indexer::EventKind::kControl, ""); }
 
+std::string DataCid(int rev) { return cbor::Cid::OfBlock(AsBytes("tree " + std::to_string(rev))).ToString(); }
+std::string CommitCid(int rev) {
+  return cbor::Cid::OfBlock(AsBytes("commit " + std::to_string(rev))).ToString();
+}
+
+ChangeSetPtr ChangeMaker::Chain(ChangeSetPtr change, sync::SyncState state, int head,
+                                std::string_view reason) {
+  indexer::RepoRow row;
+  row.sync_state = state;
+  row.reason = change->arena.Copy(reason);
+  row.has_head = head != 0;
+  if (row.has_head) {
+    row.rev = change->arena.Copy(Rev(head));
+    row.data = change->arena.Copy(DataCid(head));
+    row.commit_cid = change->arena.Copy(CommitCid(head));
+  }
+  change->repo = row;
+  return change;
+}
+
+ChangeSetPtr ChangeMaker::Proven(ChangeSetPtr change) {
+  change->proof_key = kKey;
+  for (indexer::RecordRow& row : change->records)
+    row.proof = AsBytes(change->arena.Copy("proof of " + std::string(row.cid)));
+  return change;
+}
+
+ChangeSetPtr ChangeMaker::Held(std::string_view did, int64_t ordinal, int64_t event_seq,
+                               std::string_view frame) {
+  ChangeSetPtr change = Event(indexer::EventKind::kCommit, did);
+  change->held.push_back({.did = change->did,
+                          .source = source,
+                          .seq = event_seq,
+                          .ordinal = ordinal,
+                          .reason = "identity",
+                          .gated = ordinal % 2 == 0,
+                          .frame = AsBytes(change->arena.Copy(frame)),
+                          .arrived_at = 1'700'000'000'000'000 + ordinal});
+  return change;
+}
+
+ChangeSetPtr ChangeMaker::HeldDone(std::string_view did, int64_t ordinal) {
+  ChangeSetPtr change = Event(indexer::EventKind::kCommit, did);
+  change->held_done = indexer::HeldDone{change->did, ordinal};
+  return change;
+}
+
+ChangeSetPtr ChangeMaker::Identity(std::string_view did, std::string_view handle) {
+  ChangeSetPtr change = Event(indexer::EventKind::kControl, did);
+  auto identity = std::make_shared<identity::Identity>();
+  identity->did = did;
+  identity->key = crypto::PublicKey::FromDidKey(kKey).value();
+  identity->pds = "https://pds.example";
+  identity->handle = handle;
+  identity->document = "{\"id\":\"" + std::string(did) + "\"}";
+  identity->fetched_us = 1'700'000'000'000'000;
+  change->identity = std::move(identity);
+  return change;
+}
+
+ChangeSetPtr ChangeMaker::Purged(std::string_view did) {
+  ChangeSetPtr change = Event(indexer::EventKind::kIdentity, did);
+  change->identity_purged = change->did;
+  return change;
+}
+
 std::map<std::string, std::vector<std::string>> Contents(Store& store) {
   constexpr std::string_view kQueries[][2] = {
       {"record",
        "SELECT did, collection, rkey, cid, rev, commit_cid, seq, source, op, deleted, verification, "
        "validation, value, "
-       "value_lossy, cbor, created_at, created_us FROM record ORDER BY did, collection, rkey"},
+       "value_lossy, cbor, created_at, created_us, allowed FROM record ORDER BY did, collection, rkey"},
       {"record_ref", "SELECT * FROM record_ref ORDER BY did, collection, rkey, ordinal"},
+      {"record_proof", "SELECT * FROM record_proof ORDER BY did, collection, rkey"},
       {"repo",
-       "SELECT did, rev, data, commit_cid, sync_state, active, status, baseline_rev FROM repo ORDER BY did"},
+       "SELECT did, rev, data, commit_cid, sync_state, active, status, baseline_rev, reason FROM repo "
+       "ORDER BY did"},
+      {"identity", "SELECT * FROM identity ORDER BY did"},
+      {"held_event", "SELECT * FROM held_event ORDER BY did, ordinal"},
       {"repo_source", "SELECT * FROM repo_source ORDER BY did, source"},
       {"stream_cursor", "SELECT source, shard, position FROM stream_cursor ORDER BY source, shard"},
       {"gap",

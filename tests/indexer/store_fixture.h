@@ -60,6 +60,16 @@ class ChangeMaker {
   ChangeSetPtr DeadLetter(std::string_view did, int32_t op, Reject reject, std::string_view detail);
   ChangeSetPtr Control();  // to add gaps and quarantine to
 
+  // What verification adds.
+  ChangeSetPtr Chain(ChangeSetPtr change, sync::SyncState state, int head = 0, std::string_view reason = {});
+  ChangeSetPtr Proven(ChangeSetPtr change);  // each of its rows gets a proof of its own
+  // An event of the present source, with this seq.
+  ChangeSetPtr Held(std::string_view did, int64_t ordinal, int64_t event_seq,
+                    std::string_view frame = "frame");
+  ChangeSetPtr HeldDone(std::string_view did, int64_t ordinal);
+  ChangeSetPtr Identity(std::string_view did, std::string_view handle = {});
+  ChangeSetPtr Purged(std::string_view did);
+
   // For the next change sets.
   std::string_view source = kRelay;
   int64_t seq = 100;
@@ -68,6 +78,12 @@ class ChangeMaker {
   ChangeSetPtr Event(indexer::EventKind kind, std::string_view did);
   indexer::ChangeSetRecycler recycler_{64};
 };
+
+// The CIDs of the head that Chain gives to an account: the tree and the commit of `rev`.
+std::string DataCid(int rev);
+std::string CommitCid(int rev);
+// A key that parses.
+inline constexpr std::string_view kKey = "did:key:zQ3shqwJEJyMBsBXCWyCBpUBMqxcon9oHB7mCvx4sSpMdLJwc";
 
 // To be used with braces: they make the change sets in the order in which they stand.
 struct List : std::vector<ChangeSetPtr> {

@@ -623,7 +623,8 @@ TEST(StoreComparison, TheSameChangesMakeTheSameRowsInBoth) {
     return random / 65536 % below;
   };
   const std::string_view kDids[] = {kAlice, kBob, kCarol};
-  for (int i = 0; i < 600; ++i) {
+  std::map<std::string_view, int64_t> ordinals;
+  for (int i = 0; i < 1500; ++i) {
     const std::string_view did = kDids[next(3)];
     make.source = next(2) == 0 ? kRelay : kPds;
     if (next(10) == 0) {
@@ -635,6 +636,24 @@ TEST(StoreComparison, TheSameChangesMakeTheSameRowsInBoth) {
           make.DeadLetter(did, static_cast<int32_t>(next(3)) - 1, Reject::kRecordFloat, "detail \xF0"));
       continue;
     }
+    if (next(3) == 0) {
+      int64_t& ordinal = ordinals[did];
+      const uint32_t kind = next(12);
+      if (kind < 7) changes.push_back(make.Held(did, ++ordinal, next(40)));
+      if (kind == 7) changes.push_back(make.HeldDone(did, static_cast<int64_t>(next(9)) + ordinal - 7));
+      if (kind == 8) {
+        // Judged and held anew in one.
+        changes.push_back(make.Held(did, ++ordinal, next(40)));
+        changes.back()->held_done = indexer::HeldDone{changes.back()->did, ordinal - next(3)};
+      }
+      if (kind == 9) changes.push_back(make.Identity(did, "h" + std::to_string(i) + ".example"));
+      if (kind == 10) changes.push_back(make.Purged(did));
+      if (kind == 11) {
+        changes.push_back(make.Identity(did, "both.example"));
+        changes.back()->identity_purged = changes.back()->did;
+      }
+      continue;
+    }
     std::vector<TestRow> rows;
     for (uint32_t row = 0; row <= next(3); ++row) {
       const std::string rkey = "k" + std::to_string(next(20)) + "." + std::to_string(row);
@@ -642,8 +661,15 @@ TEST(StoreComparison, TheSameChangesMakeTheSameRowsInBoth) {
       rows.push_back(next(4) == 0 ? Delete(rkey)
                                   : Create(rkey, json, std::vector<std::string>(next(3), "at://" + rkey)));
     }
-    changes.push_back(
-        make.Commit(did, static_cast<int>(next(400)) + 1, rows, static_cast<Verification>(next(5))));
+    const int rev = static_cast<int>(next(400)) + 1;
+    ChangeSetPtr change = make.Commit(did, rev, rows, static_cast<Verification>(next(5)));
+    // Whether there is a proof goes with the commit, not with the run.
+    if (rev % 3 == 0) change = make.Proven(std::move(change));
+    if (rev % 5 == 0) change->allowed = "legacy-commits";
+    if (next(4) == 0)
+      change = make.Chain(std::move(change), static_cast<sync::SyncState>(next(5)), next(2) == 0 ? rev : 0,
+                          next(2) == 0 ? "chain_broken" : "");
+    changes.push_back(std::move(change));
   }
   std::map<std::string, std::vector<std::string>> contents[2];
   for (int which = 0; which < 2; ++which) {
@@ -667,6 +693,9 @@ TEST(StoreComparison, TheSameChangesMakeTheSameRowsInBoth) {
   contents[0].erase("stream_cursor");
   contents[1].erase("stream_cursor");
   EXPECT_GT(contents[0]["record"].size(), 50u);
+  EXPECT_GT(contents[0]["record_proof"].size(), 10u);
+  EXPECT_GT(contents[0]["held_event"].size(), 3u);
+  EXPECT_EQ(contents[0]["identity"].size(), 3u);
   EXPECT_EQ(contents[0], contents[1]);
 }
 
