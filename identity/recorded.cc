@@ -41,6 +41,7 @@ absl::StatusOr<std::optional<int64_t>> FromSeq(const json::object& line, std::st
 }  // namespace
 
 absl::Status RecordedResolver::Load(std::istream& lines, std::string_view name, const Scope& scope) {
+  if (!lines) return InvalidInputError(std::string(name) + ": cannot be read");
   size_t number = 0;
   for (std::string line; std::getline(lines, line);) {
     ++number;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -146,6 +147,15 @@ TEST(Recorded, BadLinesAreNamed) {
   EXPECT_FALSE(Load(resolver, Line(kAda, "x", ",\"from_seq\":{\"b\":true}"), {"", "b"}).ok());
   EXPECT_TRUE(Load(resolver, Line(kAda, "x", ",\"from_seq\":{\"b\":1},\"more\":[1,2]"), {"", "b"}).ok());
   EXPECT_TRUE(Load(resolver, Line(kAda, "x", ",\"from_seq\":null"), {"", "b"}).ok());
+}
+
+TEST(Recorded, TheFilesOfTheFixtures) {
+  RecordedResolver resolver;
+  std::ifstream lines("fixtures/data/forum-small.dids.ndjson");
+  ASSERT_EQ(test::Outcome(resolver.Load(lines, "forum-small", {})), "ok");
+  EXPECT_GT(resolver.version_count(), 0u);
+  std::ifstream absent("fixtures/data/no-such-file");
+  EXPECT_EQ(resolver.Load(absent, "no-such-file", {}).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(Recorded, ManyReaders) {
