@@ -119,6 +119,7 @@ Worker::Event Worker::EventOf(const Task& task) const {
   event.ticket = task.ticket;
   event.seq = task.seq;
   event.arrival_wall_us = task.delivery->buffer.arrival_us;
+  if (event.arrival_wall_us == 0) event.arrival_wall_us = options_.clock->NowMicros();  // a recording without times
   event.how.position = {task.source->name, task.seq};
   event.how.arrived_us = task.arrived_us;
   event.how.arrived_wall_us = event.arrival_wall_us;

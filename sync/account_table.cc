@@ -44,15 +44,17 @@ absl::StatusOr<Account*> AccountTable::Find(std::string_view did, identity::Iden
 }
 
 void AccountTable::EvictOne() {
-  // The oldest that has nothing in flight. Usually the last one; looking at a few keeps this cheap when it is not.
+  // The oldest that has nothing in flight. Those that have something are in use, whatever their last look-up says: they go to the
+  // front, so that looking at a few each time gets past any number of them.
   constexpr int kLook = 64;
   const uint64_t durable = durable_->load(std::memory_order_acquire);
-  auto candidate = by_use_.end();
-  for (int i = 0; i < kLook && candidate != by_use_.begin(); ++i) {
-    --candidate;
-    Account* account = *candidate;
-    if (account->held || (store_ != nullptr && account->last_change > durable)) continue;
-    by_use_.erase(candidate);
+  for (int i = 0; i < kLook && !by_use_.empty(); ++i) {
+    Account* const account = by_use_.back();
+    if (account->held || (store_ != nullptr && account->last_change > durable)) {
+      by_use_.splice(by_use_.begin(), by_use_, account->place);
+      continue;
+    }
+    by_use_.pop_back();
     accounts_.erase(account->did);
     return;
   }

@@ -18,6 +18,7 @@
 #include "indexer/readers.h"
 #include "pipeline/pipeline.h"
 #include "tests/indexer/store_fixture.h"
+#include "tests/support/database/sql.h"
 #include "tests/support/identity/scripted_resolver.h"
 
 namespace penstock::pipeline {
@@ -160,6 +161,19 @@ class AccountPipeline : public test::StoreTest {
     return Eventually([this] { return Durable() == seq_; });
   }
   uint64_t Held() { return pipeline_->stats().held_events; }
+  // Through a connection of its own: the store's belongs to the writer while the pipeline runs.
+  std::vector<std::string> Rows(const std::string& sql) {
+    std::vector<std::string> rows;
+    for (const auto& row : test::RunSql(url_, sql).rows) {
+      std::string& text = rows.emplace_back();
+      for (size_t i = 0; i < row.size(); ++i) text.append(i > 0 ? "|" : "").append(row[i].value_or("-"));
+    }
+    return rows;
+  }
+  std::string Value(const std::string& sql) {
+    const std::vector<std::string> rows = Rows(sql);
+    return rows.empty() ? "no row" : rows[0];
+  }
   std::vector<std::string> Keys(const Account& account) {
     return Rows("SELECT rkey, verification FROM record WHERE did = '" + account.did() + "' AND NOT deleted ORDER BY rkey");
   }
