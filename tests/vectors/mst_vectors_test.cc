@@ -284,22 +284,5 @@ TEST(MstVectors, IndigoFirehoseCommits) {
   std::printf("indigo/firehose-commits: %zu commits\n", ran);
 }
 
-// What in the folders read here waits for parts of the program that do not exist yet.
-TEST(MstVectors, LeftToLaterParts) {
-  for (const char* left : {
-           "atproto-interop-tests/crypto: signatures",
-           "atproto-interop-tests/firehose/commit-proof-fixtures.json: inversion",
-           "atproto-interop-tests/lexicon: lexicon",
-           "indigo/did-docs: identity",
-           "indigo/firehose-commits: signature, and inversion that meets a partial tree",
-           "indigo/relay-scenarios: identity, signatures, chain",
-           "mst-test-suite/diff.jsonl: diffs, proofs, inversion",
-           "wycheproof: signatures",
-           "did-plc-audit: PLC operations",
-       }) {
-    std::printf("not run yet: %s\n", left);
-  }
-}
-
 }  // namespace
 }  // namespace penstock::repo
