@@ -4,25 +4,20 @@
 //   1  a CAR whose root is a node; CIDs are taken as they are, so that links may go round in circles
 //   2  a recipe for nodes, so that links and hashes fit and the walk gets somewhere
 
-#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
-#include <vector>
 
 #include "car/block_index.h"
-#include "car/writer.h"
 #include "repo/commit.h"
 #include "repo/mst_node.h"
 #include "repo/partial_tree.h"
+#include "tests/fuzz/recipe.h"
 
 using namespace penstock;  // NOLINT: a test program
 
 namespace {
 
-void Require(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::Require;
 
 void CheckNode(Bytes block) {
   repo::MstNode node;
@@ -61,64 +56,6 @@ void CheckTree(const car::BlockIndex& blocks) {
   Require(tree.complete() == (opaque == 0));
 }
 
-// Hands out the recipe's bytes; zeros at its end.
-class Recipe {
- public:
-  explicit Recipe(Bytes bytes) : rest_(bytes) {}
-  bool empty() const { return rest_.empty(); }
-  uint8_t Byte() {
-    if (rest_.empty()) return 0;
-    const uint8_t byte = rest_.front();
-    rest_ = rest_.subspan(1);
-    return byte;
-  }
-  std::string_view Text(size_t size) {
-    const Bytes text = rest_.first(std::min(size, rest_.size()));
-    rest_ = rest_.subspan(text.size());
-    return AsText(text);
-  }
-
- private:
-  Bytes rest_;
-};
-
-// Each node: a byte for the number of entries, one for the left child, then per entry prefix, suffix, right
-// child. A child is none, one of the nodes before, or one that is missing. The last node is the root.
-std::string Cook(Recipe recipe) {
-  const cbor::Cid missing = cbor::Cid::OfBlock(AsBytes("missing"));
-  std::vector<std::string> nodes;
-  std::vector<cbor::Cid> cids;
-  const auto child = [&]() {
-    const uint8_t byte = recipe.Byte();
-    if (byte == 0) return cbor::CidView();
-    return byte <= cids.size() ? cids[cids.size() - byte].view() : missing.view();
-  };
-  while (!recipe.empty() && nodes.size() < 64) {
-    repo::MstNode node;
-    const uint8_t entries = recipe.Byte() % 8;
-    node.left = child();
-    for (uint8_t i = 0; i < entries; ++i) {
-      repo::MstEntry entry;
-      entry.prefix = recipe.Byte();
-      entry.suffix = recipe.Text(recipe.Byte() % 16);
-      entry.value = missing.view();
-      entry.right = child();
-      node.entries.push_back(entry);
-    }
-    std::string block;
-    repo::EncodeMstNode(node, &block);
-    CheckNode(AsBytes(block));
-    nodes.push_back(block);
-    cids.push_back(cbor::Cid::OfBlock(AsBytes(block)));
-  }
-  std::string car;
-  if (nodes.empty()) return car;
-  car::Writer writer(&car);
-  writer.Header(std::span(&cids.back(), 1));
-  for (size_t i = 0; i < nodes.size(); ++i) writer.Block(cids[i].view(), AsBytes(nodes[i]));
-  return car;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -130,8 +67,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else if (data[0] == 1) {
     if (blocks.Load(rest, car::HashCheck::kSkip).ok()) CheckTree(blocks);
   } else {
-    const std::string car = Cook(Recipe(rest));
-    if (blocks.Load(AsBytes(car)).ok()) CheckTree(blocks);
+    fuzz::Recipe recipe(rest);
+    const std::string car = fuzz::CookNodes(&recipe, 64);
+    if (!blocks.Load(AsBytes(car)).ok()) return 0;
+    for (const car::Block& block : blocks.blocks()) CheckNode(block.data);
+    CheckTree(blocks);
   }
   return 0;
 }
