@@ -149,8 +149,9 @@ Verdict Judge::Commit(const AccountState& state, const Frame& frame, const Circu
     const std::optional<Allow> allow = AllowFor(*RejectOf(status));
     if (!allow || !options_.policies.Allows(*allow)) {
       Drop(std::move(status), &verdict);
-      // The signature is good, so the account is where this commit says, and we cannot follow.
-      if (state.head) verdict.next = SyncState::kDesynchronized;
+      // The signature is good, so the account is where this commit says, and we cannot follow; also when it is the first that we
+      // see: the host that made it will make more of the kind, and none of them would ever be applied.
+      verdict.next = SyncState::kDesynchronized;
       return verdict;
     }
     inverted = false;

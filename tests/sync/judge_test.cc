@@ -215,6 +215,18 @@ TEST_P(JudgeTest, ARelaxationNeverGivesAStrongRow) {
   EXPECT_EQ(lenient.allowed, Allow::kLegacyCommits);
 }
 
+TEST_P(JudgeTest, AnAccountWhoseFirstSightCannotBeUndoneIsBehindToo) {
+  First();
+  builder::CommitMessage legacy = Next("a");
+  legacy.prev_data.reset();
+  const Verdict verdict = JudgeCommit(legacy);
+  EXPECT_EQ(verdict.kind, Kind::kDrop);
+  EXPECT_EQ(RejectIn(verdict), Reject::kCommitPrevDataMissing);
+  EXPECT_EQ(verdict.next, SyncState::kDesynchronized);
+  how_.wanted = false;
+  EXPECT_EQ(JudgeCommit(legacy).kind, Kind::kIgnore) << "nobody asked for anything of it";
+}
+
 TEST_P(JudgeTest, SignatureLevelKeepsNoChain) {
   options_.level = Verification::kSignature;
   First();
