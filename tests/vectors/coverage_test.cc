@@ -24,8 +24,8 @@ TEST(VectorsCoverage, EveryFolderHasAReaderOrAName) {
       {"dasl-testing", "cbor_vectors"},
       {"did-plc-audit", "identity_vectors"},
       {"go-car", "car_vectors"},
-      {"hydrant", "frames_vectors"},
-      {"indigo", "export_vectors, identity_vectors (did-docs), mst_vectors, verify_vectors; relay-scenarios: later"},
+      {"hydrant", "frames_vectors, judge_vectors"},
+      {"indigo", "export_vectors, identity_vectors (did-docs), mst_vectors, verify_vectors, judge_vectors (relay-scenarios)"},
       {"ipld-car", "car_vectors"},
       {"ipld-codec-fixtures", "cbor_vectors"},
       {"jetstream-corpus", "export_vectors, frames_vectors, identity_vectors, mst_vectors, verify_vectors"},
@@ -33,7 +33,7 @@ TEST(VectorsCoverage, EveryFolderHasAReaderOrAName) {
       {"repo-stream", "export_vectors, mst_vectors"},
       {"rfc8949", "cbor_vectors"},
       {"serde_ipld_dagcbor", "cbor_vectors"},
-      {"synthetic-frames", "frames_vectors (decoding); verdicts: later"},
+      {"synthetic-frames", "frames_vectors (decoding), judge_vectors (verdicts)"},
       {"wycheproof", "crypto_vectors"},
   };
   size_t known = 0;

@@ -195,7 +195,7 @@ TEST_F(FramesVectors, HydrantAccountWithoutTimezone) {
 }
 
 // What a case must come to at the frame layer and at verification level `cid`. Cases that need more are named
-// with what they need; they belong to the work that brings it, and must come through here.
+// with what they need, and must come through here; tests/vectors/judge_vectors_test.cc judges all of them.
 const std::map<std::string, std::string> kNeedsMore = {
     {"sig-high-s-p256", "signature"},   {"sig-der", "signature"},        {"sig-wrong-key", "signature"},
     {"sig-wrong-curve", "signature"},   {"sync-bad-sig", "signature"},   {"op-omitted", "inversion"},
