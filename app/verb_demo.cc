@@ -18,8 +18,11 @@
 #include "app/stop_signals.h"
 #include "base/status.h"
 #include "fixtures/builder/scenario.h"
+#include "fixtures/directory/directory.h"
 #include "fixtures/relay/relay.h"
 #include "fmt/format.h"
+#include "identity/resolver/network_resolver.h"
+#include "indexer/readers.h"
 
 namespace penstock::app {
 namespace {
@@ -58,6 +61,45 @@ void PrintTable(const indexer::TextTable& table, size_t max_width = 60) {
   }
 }
 
+// Tells the story in step with who listens: a new version of somebody's document is published when everything before it has
+// been heard, as it would be if the story took the days that it is about.
+class Teller {
+ public:
+  Teller(const builder::Scenario* scenario, fixtures::Relay* relay, fixtures::Directory* directory)
+      : scenario_(*scenario), relay_(relay), directory_(directory) {
+    std::set<std::string> known;
+    for (const builder::DidDocumentVersion& version : scenario_.documents) {
+      if (known.insert(version.did).second) {
+        directory_->SetDocument(version.did, version.document);
+      } else {
+        later_.push_back(&version);
+      }
+    }
+    GoOn(0);
+  }
+
+  // `heard`: the listener's durable cursor.
+  void GoOn(int64_t heard) {
+    for (; next_ < scenario_.frames.size(); ++next_) {
+      const builder::ScenarioFrame& frame = scenario_.frames[next_];
+      for (; published_ < later_.size() && later_[published_]->from_seq <= frame.seq; ++published_) {
+        if (heard < last_) return;
+        directory_->SetDocument(later_[published_]->did, later_[published_]->document);
+      }
+      relay_->Append(frame.seq, frame.bytes);
+      last_ = frame.seq;
+    }
+  }
+
+ private:
+  const builder::Scenario& scenario_;
+  fixtures::Relay* const relay_;
+  fixtures::Directory* const directory_;
+  std::vector<const builder::DidDocumentVersion*> later_;  // by from_seq
+  size_t next_ = 0, published_ = 0;
+  int64_t last_ = 0;  // seq of the last frame told
+};
+
 struct DemoCommand {
   std::string store_path;
   uint64_t seed = 1;
@@ -74,7 +116,8 @@ struct DemoCommand {
     if (scenario.frames.empty()) return InternalError("the demo has no story");
 
     ASSIGN_OR_RETURN(const std::unique_ptr<fixtures::Relay> relay, fixtures::Relay::Start());
-    for (const builder::ScenarioFrame& frame : scenario.frames) relay->Append(frame.seq, frame.bytes);
+    ASSIGN_OR_RETURN(const std::unique_ptr<fixtures::Directory> directory, fixtures::Directory::Start());
+    Teller teller(&scenario, relay.get(), directory.get());
     const int64_t last_seq = scenario.frames.back().seq;
 
     std::filesystem::path path = store_path;
@@ -95,10 +138,20 @@ struct DemoCommand {
     ASSIGN_OR_RETURN(const std::unique_ptr<indexer::Store> store, indexer::MakeStore(store_options));
     RETURN_IF_ERROR(store->Open());
 
-    fmt::print("A relay on {} tells a made-up story in {} frames.\n", relay->url(), scenario.frames.size());
+    identity::NetworkResolverOptions resolving;
+    resolving.directory = directory->url();
+    resolving.http.user_agent = "penstock-demo/" PENSTOCK_VERSION;
+    // The directory is ours and a few dozen people long: no reason to ask slowly.
+    resolving.directory_gate.per_second = 1000;
+    resolving.directory_gate.burst = 1000;
+    ASSIGN_OR_RETURN(const std::unique_ptr<identity::NetworkResolver> resolver,
+                     identity::NetworkResolver::Create(resolving, {&clock, &counters, {}}));
+
+    fmt::print("A relay on {} tells a made-up story in {} frames;\na directory of identities on {} knows its people.\n",
+               relay->url(), scenario.frames.size(), directory->url());
     fmt::print("penstock follows it with --collections '");
     for (size_t i = 0; i < std::size(kCollections); ++i) fmt::print("{}{}", i ? "," : "", kCollections[i]);
-    fmt::print("' --verify cid\nand writes to {}\n", path.string());
+    fmt::print("' --verify full\nand writes to {}\n", path.string());
 
     ServiceOptions service;
     service.sources = {{{relay->url()}, /*pds=*/false}};
@@ -107,7 +160,9 @@ struct DemoCommand {
     ASSIGN_OR_RETURN(service.quarantine, store->LoadQuarantine());
     service.subscription.backoff_first = std::chrono::milliseconds(20);
     service.subscription.user_agent = "penstock-demo/" PENSTOCK_VERSION;
-    service.pipeline.verify = indexer::Verification::kCid;
+    service.pipeline.verify = indexer::Verification::kFull;
+    service.pipeline.resolver = resolver.get();
+    service.pipeline.state_store = [store_options] { return *indexer::MakeStateStore(store_options); };
     service.pipeline.filter = &filter;
     service.pipeline.clock = &clock;
     service.pipeline.counters = &counters;
@@ -116,11 +171,9 @@ struct DemoCommand {
     service.show_progress = false;
     service.name = "demo";
     service.finished = [&](const std::vector<indexer::SourceCursor>& durable) {
-      const bool patience_over = std::chrono::steady_clock::now() - start > std::chrono::seconds(25);
-      for (const indexer::SourceCursor& cursor : durable) {
-        if (cursor.position >= last_seq) return true;
-      }
-      return patience_over;
+      const int64_t position = durable.empty() ? 0 : durable.front().position;
+      teller.GoOn(position);
+      return position >= last_seq || std::chrono::steady_clock::now() - start > std::chrono::seconds(40);
     };
     pipeline::StoreOutput output(store.get());
     RETURN_IF_ERROR(RunService(service, &output));
@@ -167,6 +220,12 @@ struct DemoCommand {
                          "SELECT did, status, (SELECT count(*) FROM record r WHERE r.did = repo.did) AS hidden_rows FROM repo "
                          "WHERE NOT active ORDER BY did"));
 
+    title("What was proven: of each row, and of each account that is followed");
+    RETURN_IF_ERROR(Show(store,
+                         "SELECT verification, count(*) AS rows_of_this_level, 'docs/verification.md says what it is worth' AS note "
+                         "FROM record GROUP BY 1 ORDER BY 1"));
+    RETURN_IF_ERROR(Show(store, "SELECT sync_state, count(*) AS accounts FROM repo WHERE sync_state IS NOT NULL GROUP BY 1"));
+
     title("A row can be proven again: the signed bytes are kept, and hash to the CID");
     RETURN_IF_ERROR(Show(store,
                          "SELECT 'at://' || did || '/' || collection || '/' || rkey AS uri, cid, length(cbor) AS bytes, verification "
@@ -204,7 +263,7 @@ struct DemoCommand {
     title("Next");
     fmt::print(
         "  Look around:          sqlite3 {}\n"
-        "  Follow a real relay:  ./run run --relay wss://RELAY --collections 'space.atbb.*' --verify cid --store forum.db\n"
+        "  Follow a real relay:  ./run run --relay wss://RELAY --collections 'space.atbb.*' --store forum.db\n"
         "  Into PostgreSQL:      … --store postgresql://user@host/database\n"
         "  As lines of JSON:     … --out ndjson   (instead of --store)\n"
         "  What it can do:       ./run --help, README.md\n",
