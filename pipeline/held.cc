@@ -128,7 +128,7 @@ bool Worker::AskStatus(Account* account, const Source* source) {
   options_.host_status->Ask(origin, account->did, [mailbox = mailbox_, did = account->did](const sync::HostStatus& host) {
     Note note;
     note.did = did;
-    note.about_status = true;
+    note.about = Note::About::kStatus;
     note.host = host;
     mailbox->Post(std::move(note));
   });
@@ -138,10 +138,16 @@ bool Worker::AskStatus(Account* account, const Source* source) {
 void Worker::OnNotes() {
   for (const Note& note : mailbox_->Take()) {
     if (!failed_.ok()) return;
-    if (note.about_status) {
-      OnStatusNote(note);
-    } else {
-      OnIdentityNote(note);
+    switch (note.about) {
+      case Note::About::kIdentity:
+        OnIdentityNote(note);
+        break;
+      case Note::About::kHandle:
+        OnHandleNote(note);
+        break;
+      case Note::About::kStatus:
+        OnStatusNote(note);
+        break;
     }
   }
 }
@@ -177,6 +183,15 @@ void Worker::OnIdentityNote(const Note& note) {
   const int64_t wait = held.backoff_us / 2 + static_cast<int64_t>((jitter_ >> 33) % static_cast<uint64_t>(held.backoff_us / 2 + 1));
   held.retry_at_us = MonotonicMicros() + std::max(wait, note.identity.retry_after_us);
   Arm(account, held.retry_at_us);
+}
+
+void Worker::OnHandleNote(const Note& note) {
+  // Purges come from this thread: what the resolver knows now cannot be older than the last one that was written.
+  const identity::IdentityPtr& identity = note.identity.identity;
+  if (!durable_holding() || options_.resolver->Find(note.did, {}) != identity) return;
+  ChangeSetPtr change = NewControl();
+  change->identity = identity;
+  Emit(std::move(change), accounts_.Peek(note.did));
 }
 
 void Worker::OnStatusNote(const Note& note) {

@@ -2,6 +2,9 @@
 
 // Answers on their way back to a worker: whoever answers may do so on any thread, at any time, also when the worker is gone.
 
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -15,7 +18,11 @@ namespace penstock::pipeline {
 
 struct Note {
   std::string did;
-  bool about_status = false;  // otherwise about the identity
+  enum class About : uint8_t {
+    kIdentity,  // the answer to a question of ours
+    kHandle,    // nobody asked: more is known of an identity
+    kStatus,    // the answer of a host
+  } about = About::kIdentity;
   identity::Answer identity;
   sync::HostStatus host;
 };
@@ -25,9 +32,10 @@ class Mailbox {
   // `queue` is woken by a task without delivery for each note; until Close.
   explicit Mailbox(TaskQueue* queue) : queue_(queue) {}
 
-  void Post(Note note) {
+  // Dropped when more than `most` wait already.
+  void Post(Note note, size_t most = std::numeric_limits<size_t>::max()) {
     std::lock_guard lock(mutex_);
-    if (queue_ == nullptr) return;
+    if (queue_ == nullptr || notes_.size() > most) return;
     notes_.push_back(std::move(note));
     if (notes_.size() == 1) queue_->PushNow(Task{}, 0);
   }

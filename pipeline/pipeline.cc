@@ -40,10 +40,14 @@ absl::Status Pipeline::LoadState() {
   if (options_.tracked != nullptr) {
     RETURN_IF_ERROR(store->ForEachTracked([this](std::string_view did) { tracked_.Add(did); }));
   }
-  return store->ForEachHeldAccount([this](const sync::HeldAccount& held) {
+  // All or none: who asks again after an error must not count them twice.
+  std::vector<sync::HeldAccount> accounts;
+  RETURN_IF_ERROR(store->ForEachHeldAccount([&](const sync::HeldAccount& held) { accounts.push_back(held); }));
+  for (const sync::HeldAccount& held : accounts) {
     if (options_.tracked != nullptr) tracked_.Add(held.did);
     workers_[WorkerOf(held.did, workers_.size())]->AddHeldAccount(held);
-  });
+  }
+  return absl::OkStatus();
 }
 
 void Pipeline::Fail() {
@@ -85,6 +89,20 @@ void Pipeline::Settle(int64_t timeout_us, const std::atomic<bool>* stop) {
     quiet = queues_empty && now.asking == 0 ? quiet + 1 : 0;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
+}
+
+std::function<void(const identity::IdentityPtr&)> Pipeline::IdentityKeeper() const {
+  // Answers to questions have a right to wait; these have none.
+  constexpr size_t kMostWaiting = 4096;
+  std::vector<std::shared_ptr<Mailbox>> mailboxes;
+  for (const auto& worker : workers_) mailboxes.push_back(worker->mailbox());
+  return [mailboxes = std::move(mailboxes)](const identity::IdentityPtr& identity) {
+    Note note;
+    note.did = identity->did;
+    note.about = Note::About::kHandle;
+    note.identity.identity = identity;
+    mailboxes[WorkerOf(identity->did, mailboxes.size())]->Post(std::move(note), kMostWaiting);
+  };
 }
 
 absl::Status Pipeline::Finish(int64_t timeout_us) {

@@ -35,7 +35,7 @@ class Pipeline {
 
   // Reads from the state store which accounts are followed and which have held events, and starts the threads.
   // `on_failure` is called at most once, on a thread of ours, when writing or judging ended with an error: stop feeding then.
-  // Errors: those of sync::StateStore; nothing has been started then.
+  // Errors: those of sync::StateStore; nothing has been started then, and it may be tried again.
   absl::Status Start(std::function<void()> on_failure = {});
 
   // Waits until nothing is queued and no question about an account is under way, or `timeout_us` is over, or `stop` is set. For
@@ -45,6 +45,11 @@ class Pipeline {
   firehose::StreamSink& sink() { return *intake_; }
   firehose::FrameBufferPool& buffers() { return buffers_; }
   firehose::DeliveryRecycler& deliveries() { return deliveries_; }
+
+  // Takes in what has become known of an identity that the resolver holds (its handle), so that it is kept beside what is judged.
+  // May be called on any thread and at any time, also when the pipeline is gone. Without a state store nothing is kept; what
+  // comes faster than it can be written is dropped, since whoever checks a handle checks it again after a restart.
+  std::function<void(const identity::IdentityPtr&)> IdentityKeeper() const;
 
   // No more frames will come: works off what is queued, writes it and ends the threads. After `timeout_us` it stops waiting
   // for an output that is away. OK if everything was written. Call once, after the feeding thread has ended.

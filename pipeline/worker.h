@@ -46,6 +46,9 @@ class Worker {
   };
   Stats stats() const;
 
+  // Where answers for this worker's accounts go: from any thread, also when the worker is gone.
+  std::shared_ptr<Mailbox> mailbox() const { return mailbox_; }
+
   // What a level-`cid` pipeline does with one frame: the part that knows no accounts. For tests and `penstock bench`.
   void JudgeAlone(const firehose::Frame& frame, Bytes raw, indexer::ChangeSet* change);
 
@@ -94,6 +97,7 @@ class Worker {
   bool AskStatus(sync::Account* account, const Source* source);
   void OnNotes();
   void OnIdentityNote(const Note& note);
+  void OnHandleNote(const Note& note);
   void OnStatusNote(const Note& note);
   void OnTimers();
   absl::Status Drain(sync::Account* account);

@@ -251,6 +251,38 @@ TEST_P(AccountPipeline, WhoIsNotKnownWaitsAndTheOthersGoOn) {
   EXPECT_EQ(Value("SELECT count(*) FROM identity WHERE did = '" + ann.did() + "'"), "1") << "the answer is kept";
 }
 
+TEST_P(AccountPipeline, KeepsWhatBecomesKnownOfAHandle) {
+  Account ann = Make(1, /*known=*/false);
+  Account ben = Make(2, /*known=*/false);
+  const auto checked = [](const Account& account) {
+    identity::Identity identity = *test::IdentityOf(account, MonotonicMicros());
+    identity.handle_state = identity::HandleState::kValid;
+    return std::make_shared<const identity::Identity>(std::move(identity));
+  };
+  const auto handle = [this](const Account& account) {
+    return Value("SELECT handle, handle_state, purged FROM identity WHERE did = '" + account.did() + "'");
+  };
+  Start();
+  const std::function<void(const identity::IdentityPtr&)> keep = pipeline_->IdentityKeeper();
+  Offer(Message(ann, "a"));
+  Offer(Message(ben, "a"));
+  ASSERT_TRUE(Settled());
+  const identity::IdentityPtr valid = checked(ann);
+  resolver_.Know(ann.did(), valid);
+  keep(valid);
+  // Of one that the resolver has forgotten meanwhile nothing is kept: it was purged, or asked for anew.
+  resolver_.Know(ben.did(), nullptr);
+  keep(checked(ben));
+  ASSERT_TRUE(Eventually([&] { return handle(ann).starts_with("a1.test|valid|"); }));
+  OfferIdentity(ann);
+  keep(valid);
+  Stop();
+  EXPECT_THAT(handle(ann), testing::StartsWith("a1.test|valid|")) << "the row stays,";
+  EXPECT_EQ(Value("SELECT count(*) FROM identity WHERE did = '" + ann.did() + "' AND purged"), "1") << "and is not used again";
+  EXPECT_THAT(handle(ben), testing::StartsWith("a2.test|unchecked|"));
+  keep(valid);  // nobody is there any more: that is allowed
+}
+
 TEST_P(AccountPipeline, ADirectoryThatIsDownCostsNothingButTime) {
   resolver_.SetDown(true);
   std::vector<Account> people;
