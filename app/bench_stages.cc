@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <optional>
 
 #include "app/allocation_counter.h"
 #include "base/clock.h"
@@ -13,6 +14,7 @@
 #include "firehose/frame.h"
 #include "sync/judge.h"
 #include "repo/commit_check.h"
+#include "repo/verify.h"
 
 namespace penstock::app {
 namespace {
@@ -49,6 +51,70 @@ std::vector<std::vector<Bytes>> BlocksOf(const BenchInput& input) {
     while (reader.Next(&block)) blocks.push_back(block.data);
   }
   return all;
+}
+
+// The key of a commit's account, as a cache gives it out; null if there is none.
+const crypto::PublicKey* KeyOf(const Frame& frame, const BenchInput& input, identity::IdentityPtr* identity) {
+  *identity = input.identities->Find(frame.did.text(), {input.source, frame.seq.value_or(0)});
+  return *identity != nullptr && (*identity)->key ? &*(*identity)->key : nullptr;
+}
+
+// What one verification takes and nothing else.
+struct SignatureTask {
+  std::optional<crypto::PublicKey> key;  // none for what is no commit
+  crypto::Sha256Digest digest;
+  Bytes sig;
+};
+std::vector<SignatureTask> SignaturesOf(const BenchInput& input) {
+  std::vector<SignatureTask> tasks;
+  Frame frame;
+  car::BlockIndex index;
+  std::string scratch;
+  for (Bytes bytes : input.frames) {
+    SignatureTask& task = tasks.emplace_back();
+    if (!firehose::DecodeFrame(bytes, &frame).ok() || frame.kind != FrameKind::kCommit) continue;
+    if (!index.Load(frame.blocks, car::HashCheck::kSkip).ok()) continue;
+    const std::optional<Bytes> block = index.Find(index.root());
+    if (!block) continue;
+    const auto commit = repo::DecodeCommit(*block);
+    identity::IdentityPtr identity;
+    const crypto::PublicKey* const key = KeyOf(frame, input, &identity);
+    if (!commit.ok() || key == nullptr) continue;
+    task.key = *key;
+    task.digest = repo::UnsignedCommitDigest(*block, *commit, &scratch);
+    task.sig = commit->sig;
+  }
+  return tasks;
+}
+
+StageResult MeasureSignatures(const std::string& name, const BenchInput& input, double seconds) {
+  const std::vector<SignatureTask> tasks = SignaturesOf(input);
+  size_t at = 0;
+  return Measure(name, input, seconds, [&](Bytes) {
+    if (at == tasks.size()) at = 0;
+    const SignatureTask& task = tasks[at++];
+    return !task.key || task.key->VerifyDigest(task.digest, task.sig).ok();
+  });
+}
+
+StageResult MeasureVerification(const std::string& name, const BenchInput& input, double seconds) {
+  const bool sign = name != "full less signature", invert = name != "signature";
+  const int64_t now_us = SystemClock().NowMicros();
+  Frame frame;
+  repo::CommitVerifier verifier;
+  repo::VerifiedCommit commit;
+  return Measure(name, input, seconds, [&](Bytes bytes) {
+    if (!firehose::DecodeFrame(bytes, &frame).ok()) return false;
+    if (frame.kind != FrameKind::kCommit) return true;
+    const repo::CommitClaim claim = sync::ClaimOf(frame);
+    if (!verifier.Check(claim, now_us, &commit).ok()) return false;
+    if (sign) {
+      identity::IdentityPtr identity;
+      const crypto::PublicKey* const key = KeyOf(frame, input, &identity);
+      if (key == nullptr || !verifier.CheckSignature(*key, commit).ok()) return false;
+    }
+    return !invert || verifier.Invert(claim, &commit).ok();
+  });
 }
 
 }  // namespace
@@ -103,6 +169,12 @@ absl::StatusOr<StageResult> RunStage(const std::string& name, const BenchInput& 
       return checker.Check(sync::ClaimOf(frame), now_us, &checked).ok();
     });
   }
+  if (name == "full less signature") return MeasureVerification(name, input, seconds);
+  if (name == "signature" || name == "full" || name == "signatures alone") {
+    if (input.identities == nullptr) return InvalidInputError("--stage " + name + " wants --did-docs");
+    return name == "signatures alone" ? MeasureSignatures(name, input, seconds)
+                                      : MeasureVerification(name, input, seconds);
+  }
   if (name == "copy alone") {
     std::vector<uint8_t> to;
     size_t largest = 0;
@@ -131,7 +203,7 @@ absl::StatusOr<StageResult> RunStage(const std::string& name, const BenchInput& 
       return good;
     });
   }
-  return InvalidInputError("--stage: '" + name + "' is none of envelope, decode, cid, check, index");
+  return InvalidInputError("--stage: '" + name + "' is none of envelope, decode, cid, check, signature, full, index");
 }
 
 InputShape ShapeOf(const BenchInput& input) {
@@ -143,6 +215,11 @@ InputShape ShapeOf(const BenchInput& input) {
     if (!firehose::DecodeFrame(bytes, &frame).ok() || frame.kind != FrameKind::kCommit) continue;
     ++shape.commits;
     ops += frame.ops.size();
+    if (input.identities != nullptr) {
+      identity::IdentityPtr identity;
+      const crypto::PublicKey* const key = KeyOf(frame, input, &identity);
+      if (key != nullptr) ++(key->curve() == crypto::Curve::kK256 ? shape.k256 : shape.p256);
+    }
     if (index.Load(frame.blocks, car::HashCheck::kSkip).ok()) blocks += index.blocks().size();
   }
   if (!input.frames.empty()) shape.bytes_per_frame = static_cast<double>(input.bytes()) / static_cast<double>(input.frames.size());

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
+#include "identity/resolver.h"
 
 namespace penstock::app {
 
@@ -17,6 +18,8 @@ namespace penstock::app {
 struct BenchInput {
   std::vector<uint8_t> storage;
   std::vector<Bytes> frames;  // views into storage
+  identity::Resolver* identities = nullptr;  // for the stages that check signatures; answers from memory
+  std::string source;                       // what the frames are called there
   uint64_t bytes() const { return storage.size(); }
 };
 
@@ -34,14 +37,17 @@ struct StageResult {
 StageResult Measure(const std::string& name, const BenchInput& input, double seconds,
                     const std::function<bool(Bytes frame)>& body);
 
-// By name: envelope, decode, cid, check; and the primitives "blocks decoded alone", "hash alone", "copy alone".
-// Errors: kInvalidArgument for a name that is none of them.
+// By name: envelope, decode, cid, check, signature (check, and the signature with a cached key), full (and the inversion); and
+// the primitives "blocks decoded alone", "hash alone", "copy alone", "full less signature", and "signatures alone" (the same
+// signatures over the same digests with the same keys).
+// Errors: kInvalidArgument for a name that is none of them, and for a signature stage without identities.
 absl::StatusOr<StageResult> RunStage(const std::string& name, const BenchInput& input, double seconds);
 
-// How the input looks: averages that say whether it is network-like.
+// How the input looks: averages that say whether it is network-like. Keys are counted where identities are given.
 struct InputShape {
   double bytes_per_frame = 0, blocks_per_commit = 0, ops_per_commit = 0;
   uint64_t commits = 0;
+  uint64_t k256 = 0, p256 = 0;  // commits by the curve of their account's key
 };
 InputShape ShapeOf(const BenchInput& input);
 
