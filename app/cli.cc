@@ -122,8 +122,10 @@ absl::Status Cli::FillFromEnvironmentAndFile(CLI::App* verb) {
       }
       try {
         if (option->get_expected_min() == 0) {  // a flag without a value
-          if (values != std::vector<std::string>{"true"} && values != std::vector<std::string>{"1"}) continue;
-          option->add_result("true");
+          const bool on = values == std::vector<std::string>{"true"} || values == std::vector<std::string>{"1"};
+          // Only a flag that is on by default has a form that turns it off.
+          if (!on && option->get_fnames().empty()) continue;
+          option->add_result(on ? "true" : "false");
         } else {
           for (const std::string& value : values) option->add_result(value);
         }

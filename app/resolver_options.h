@@ -3,6 +3,7 @@
 // Options of every verb that has to know who an account is: from the network, or from files.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "identity/recorded.h"
 #include "identity/resolver.h"
+#include "net/http_client.h"
 #include "pipeline/options.h"
 #include "sync/host_status.h"
 
@@ -27,13 +29,18 @@ class Identities {
   identity::Resolver* resolver() const;         // null at level cid
   sync::HostStatusAsker* host_status() const;   // null without a network
 
+  // Where identities go whose handle was checked: `keep` is called on the resolver's thread from here on. In place of the one
+  // before it; empty for nowhere. When this returns the one before is not called any more.
+  void KeepWith(std::function<void(const identity::IdentityPtr&)> keep) const;
+
  private:
   friend struct ResolverFlags;
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
 
-// --did-docs, --directory, …
+// --did-docs, --directory, --plc-audit, --verify-handles, --allow-private-addresses, --directory-rate, --identity-ttl,
+// --refresh-interval
 struct ResolverFlags {
   std::vector<std::string> did_docs;  // FILE, or FILE#MEMBER
   std::string directory = "https://plc.directory";
@@ -43,13 +50,21 @@ struct ResolverFlags {
   double directory_rate = 5;
   int64_t identity_ttl_s = 86'400;
   int64_t refresh_interval_s = 300;
-  // Not options of their own: as the subscription has them.
+  // Of the connection that the verb has anyway, or options by BindConnection.
   std::string ca_file, user_agent;
+  // Hosts that the operator chose (relays): unlike those that documents name they may be anywhere. "https://host[:port]".
+  std::vector<std::string> trusted_origins;
 
   void Bind(CLI::App* verb);
+  // --ca-file, --user-agent: for verbs that open no stream.
+  void BindConnection(CLI::App* verb);
   // `sources`: names of recorded sources, for one --did-docs each; empty otherwise. What `options` points to outlives the result.
   // Errors: kInvalidArgument (a file that is not readable or malformed, a bad URL).
   absl::StatusOr<Identities> Make(const pipeline::PipelineOptions& options, const std::vector<std::string>& sources) const;
+  // How strangers' hosts are asked, by whatever asks them.
+  net::HttpClientOptions Http() const;
+  // Where identities come from, for people: the files, or the directory.
+  std::string Origin() const;
 };
 
 // Loads one --did-docs argument: FILE, or FILE#MEMBER where `from_seq` is an object. `source`: for events of this source only;

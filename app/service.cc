@@ -10,7 +10,9 @@
 #include <set>
 #include <utility>
 
+#include "app/patience.h"
 #include "app/progress.h"
+#include "app/resolver_options.h"
 #include "base/status.h"
 #include "firehose/session/endpoint.h"
 #include "pipeline/pipeline.h"
@@ -32,7 +34,10 @@ class Service {
   absl::Status Run() {
     RETURN_IF_ERROR(MakeSubscriptions());
     AddSources();
-    RETURN_IF_ERROR(pipeline_.Start([this] { net::post(io_, [this] { Stop("writing ended"); }); }));
+    if (options_.identities != nullptr) options_.identities->KeepWith(pipeline_.IdentityKeeper());
+    RETURN_IF_ERROR(Patiently(options_.pipeline, options_.stop, [this] {
+      return pipeline_.Start([this] { net::post(io_, [this] { Stop("writing ended"); }); });
+    }));
     Progress progress(options_.name, &pipeline_, options_.show_progress ? options_.pipeline.log : Logger());
     progress_ = options_.show_progress ? &progress : nullptr;
     Tick();
@@ -78,8 +83,7 @@ class Service {
         pipeline::SourceOptions source;
         source.pds = options_.sources[i].pds;
         // The same host answers questions about its accounts.
-        const auto endpoint = firehose::ParseEndpoint(options_.sources[i].hosts[std::min(host, options_.sources[i].hosts.size() - 1)]);
-        if (endpoint.ok()) source.origin = (endpoint->tls ? "https://" : "http://") + endpoint->Name();
+        source.origin = OriginOf(options_.sources[i].hosts[std::min(host, options_.sources[i].hosts.size() - 1)]);
         pipeline_.AddSource(name, cursor, options_.quarantine, source);
       }
     }
@@ -154,6 +158,11 @@ class Service {
 };
 
 }  // namespace
+
+std::string OriginOf(const std::string& host) {
+  const auto endpoint = firehose::ParseEndpoint(host);
+  return endpoint.ok() ? (endpoint->tls ? "https://" : "http://") + endpoint->Name() : "";
+}
 
 absl::Status RunService(const ServiceOptions& options, pipeline::Output* output) {
   return Service(options, output).Run();

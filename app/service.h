@@ -22,6 +22,8 @@
 
 namespace penstock::app {
 
+class Identities;
+
 // One source: its hosts in order of preference.
 struct ServiceSource {
   std::vector<std::string> hosts;
@@ -34,6 +36,8 @@ struct ServiceOptions {
   std::optional<int64_t> start_cursor;
   firehose::SubscriptionOptions subscription;  // hosts are filled in per source
   pipeline::PipelineOptions pipeline;
+  // Behind the pipeline's resolver: what becomes known of handles is kept. May be null; outlives the call.
+  const Identities* identities = nullptr;
   int64_t shutdown_timeout_us = 30'000'000;
   // Known before: cursors and quarantined frames of the store.
   std::vector<indexer::SourceCursor> cursors;
@@ -44,6 +48,9 @@ struct ServiceOptions {
   // Asked every 50 ms on the I/O thread with the durable cursors; true stops the service. For the demo.
   std::function<bool(const std::vector<indexer::SourceCursor>& durable)> finished;
 };
+
+// Where a host of a source, as --relay and --pds name it, is asked about accounts: "https://host[:port]"; empty if it is none.
+std::string OriginOf(const std::string& host);
 
 // Runs until stopped. OK after a requested stop with everything written. Errors: kFailedPrecondition when every source is
 // stopped for good (a cursor in the future) or the lease was lost; what Pipeline::Finish says.

@@ -72,6 +72,7 @@ struct ReplayCommand {
     const std::atomic<bool>& stop = StopOnSignals();
 
     pipeline::Pipeline line(options, target.output.get());
+    identities.KeepWith(line.IdentityKeeper());
     for (size_t i = 0; i < feeds.size(); ++i) {
       std::optional<int64_t> cursor;
       for (const indexer::SourceCursor& known : target.cursors) {
@@ -131,6 +132,7 @@ void RegisterReplay(Cli& cli) {
   command->filter.Bind(verb);
   command->pipeline.Bind(verb);
   command->resolver.Bind(verb);
+  command->resolver.BindConnection(verb);
   verb->add_option("--pds", command->pds,
                    "The PDS that each FILE was recorded from, host[:port]: events of accounts that live elsewhere are refused; "
                    "without it a recording counts as a relay's")
