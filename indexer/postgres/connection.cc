@@ -148,7 +148,7 @@ absl::StatusOr<PgResult> PgConnection::Finish(bool sent,
                                               const std::function<void(const PgResult&)>& visit_row) {
   pg_conn* raw = connection_.get();
   if (!sent) return ConnectionError();
-  const int64_t deadline_us = SteadyMicros() + statement_timeout_us_;
+  int64_t deadline_us = SteadyMicros() + statement_timeout_us_;
   for (int more = PQflush(raw); more != 0; more = PQflush(raw)) {
     if (more < 0) return ConnectionError();
     RETURN_IF_ERROR(Poll(POLLIN | POLLOUT, deadline_us));
@@ -167,6 +167,7 @@ absl::StatusOr<PgResult> PgConnection::Finish(bool sent,
     const ExecStatusType status = PQresultStatus(result.get());
     if (status == PGRES_SINGLE_TUPLE) {
       visit_row(result);
+      deadline_us = SteadyMicros() + statement_timeout_us_;  // it is silence that counts, not the rows' number
       continue;
     }
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
