@@ -1,13 +1,12 @@
 // `penstock run`: the service.
 
-#include <chrono>
 #include <cstdio>
 #include <memory>
-#include <thread>
 
 #include "absl/strings/str_split.h"
 #include "app/cli.h"
 #include "app/common_options.h"
+#include "app/patience.h"
 #include "app/resolver_options.h"
 #include "app/service.h"
 #include "app/stop_signals.h"
@@ -48,9 +47,14 @@ struct RunCommand {
 
     resolver.ca_file = subscription.ca_file;
     resolver.user_agent = service.subscription.user_agent;
+    for (const ServiceSource& source : service.sources) {
+      for (const std::string& host : source.hosts) resolver.trusted_origins.push_back(OriginOf(host));
+    }
+    resolver.verify_handles = resolver.verify_handles && out.empty();  // lines show no handles
     ASSIGN_OR_RETURN(const Identities identities, resolver.Make(service.pipeline, {}));
     service.pipeline.resolver = identities.resolver();
     service.pipeline.host_status = identities.host_status();
+    service.identities = &identities;
 
     std::unique_ptr<indexer::Store> opened;
     std::unique_ptr<pipeline::Output> output;
@@ -62,9 +66,12 @@ struct RunCommand {
     } else {
       ASSIGN_OR_RETURN(opened, store.Make(clock.get(), &counters, service.pipeline.verify));
       service.pipeline.state_store = store.StateStoreFactory(clock.get(), &counters);
-      RETURN_IF_ERROR(OpenPatiently(opened.get(), service.pipeline, *service.stop));
-      ASSIGN_OR_RETURN(service.cursors, opened->LoadCursors());
-      ASSIGN_OR_RETURN(service.quarantine, opened->LoadQuarantine());
+      RETURN_IF_ERROR(Patiently(service.pipeline, service.stop, [&] { return opened->Open(); }));
+      RETURN_IF_ERROR(Patiently(service.pipeline, service.stop, [&]() -> absl::Status {
+        ASSIGN_OR_RETURN(service.cursors, opened->LoadCursors());
+        ASSIGN_OR_RETURN(service.quarantine, opened->LoadQuarantine());
+        return absl::OkStatus();
+      }));
       output = std::make_unique<pipeline::StoreOutput>(opened.get());
     }
     const absl::Status status = RunService(service, output.get());
@@ -72,23 +79,6 @@ struct RunCommand {
       Log(service.pipeline.log, LogLevel::kInfo, name + " " + std::to_string(count));
     }
     return status;
-  }
-
-  // A database that is not up yet at our start is waited for like one that goes away later.
-  static absl::Status OpenPatiently(indexer::Store* store, const pipeline::PipelineOptions& options,
-                                    const std::atomic<bool>& stop) {
-    auto wait = std::chrono::microseconds(options.retry_min_us);
-    for (bool first = true;; first = false) {
-      absl::Status status = store->Open();
-      if (status.ok() || !IsTransient(status)) return status;
-      if (first) Log(options.log, LogLevel::kWarning, "store: unavailable, waiting: " + std::string(Message(status)));
-      const auto until = std::chrono::steady_clock::now() + wait;
-      while (std::chrono::steady_clock::now() < until) {
-        if (stop.load()) return DeadlineExceededError("stopped while the store was unavailable");
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      }
-      wait = std::min(wait * 2, std::chrono::microseconds(options.retry_max_us));
-    }
   }
 };
 

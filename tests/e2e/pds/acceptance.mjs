@@ -1,11 +1,16 @@
 // Penstock against the reference PDS, into both stores at once.
-//   node acceptance.mjs [--seed N] [--calls N] [--keep] PENSTOCK
+//   node acceptance.mjs [--seed N] [--calls N] [--verify full|cid] [--keep] PENSTOCK
 //
-// Two PDS run on loopback. For each store one `penstock run` follows both. While seeded traffic goes on, at random moments:
+// Two PDS and a PLC directory run on loopback. For each store one `penstock run` follows both. While seeded traffic goes on, at random moments:
 // all connections of a PDS are cut, penstock is killed (SIGKILL) or asked to stop (SIGTERM) and started again, PostgreSQL is
 // restarted as an orderly stop or as a crash. Then the traffic ends, the durable cursors must reach the last seq of each PDS,
 // and the visible rows must be exactly what the PDS serve: every record of every active repository, with bytes that hash to its
-// CID, nothing of the others, no gap, no dead letter, no quarantined frame.
+// CID, nothing of the others, no gap, no quarantined frame.
+//
+// At --verify full (the default) each PDS is followed as such (--pds), keys are rotated, handles change, accounts are deactivated,
+// taken down, restored, emptied and moved from one PDS to the other. Then every account that never desynchronised must be equal,
+// and nothing may be refused but what the reference PDS sends wrong: after a move, the first #sync with the old key's commit, and
+// what the old PDS still says of an account that has left it.
 import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
@@ -14,15 +19,16 @@ import { isDeepStrictEqual } from 'node:util'
 import { PostgresStore, SqliteStore } from './stores.mjs'
 import { cidOf, rng, sleep } from './util.mjs'
 
-const options = { seed: Number(process.env.PENSTOCK_E2E_SEED ?? Date.now() % 1000000), calls: 1200, keep: false }
+const options = { seed: Number(process.env.PENSTOCK_E2E_SEED ?? Date.now() % 1000000), calls: 1200, verify: 'full', keep: false }
 const words = []
 for (let i = 2; i < process.argv.length; i++) {
   const a = process.argv[i]
   if (a === '--keep') options.keep = true
   else if (a === '--seed' || a === '--calls') options[a.slice(2)] = Number(process.argv[++i])
+  else if (a === '--verify') options.verify = process.argv[++i]
   else words.push(a)
 }
-if (words.length !== 1) { console.error('usage: run [--seed N] [--calls N] [--keep] PENSTOCK'); process.exit(2) }
+if (words.length !== 1) { console.error('usage: run [--seed N] [--calls N] [--verify full|cid] [--keep] PENSTOCK'); process.exit(2) }
 const penstock = path.resolve(words[0])
 const random = rng(options.seed)
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'penstock-e2e-'))
@@ -49,7 +55,10 @@ class Network {
       })
     })
     Object.assign(this, await Promise.race([ready, gone]))
-    this.relays = this.pds.map((url) => url.replace('http', 'ws').replace('localhost', '127.0.0.1'))
+    // The name in the documents is the one to follow: at full, a PDS is believed about the accounts that name it.
+    this.relays = this.pds.map((url) => url.replace('http', 'ws'))
+    if (options.verify === 'cid') this.relays = this.relays.map((url) => url.replace('localhost', '127.0.0.1'))
+    this.directory = this.plc.replace('localhost', '127.0.0.1')
   }
   async call(what, method = 'POST') {
     const res = await fetch(this.control.replace('localhost', '127.0.0.1') + what, { method })
@@ -72,11 +81,13 @@ class Network {
 
 // One `penstock run` over one store, killed and started at will.
 class Consumer {
-  constructor(store, relays) {
-    Object.assign(this, { store, relays, log: path.join(dir, `penstock-${store.name}.log`), kills: 0, ended: null })
+  constructor(store, relays, directory) {
+    Object.assign(this, { store, relays, directory, log: path.join(dir, `penstock-${store.name}.log`), kills: 0, ended: null })
   }
   start() {
-    const args = ['run', ...this.relays.flatMap((r) => ['--relay', r]), '--store', this.store.url, '--collections', '*', '--verify', 'cid', '--cursor', '0']
+    const how = options.verify === 'cid' ? ['--verify', 'cid'] : ['--directory', this.directory, '--directory-rate', '500', '--allow-private-addresses', '--no-verify-handles']
+    const kind = options.verify === 'cid' ? '--relay' : '--pds'
+    const args = ['run', ...this.relays.flatMap((r) => [kind, r]), '--store', this.store.url, '--collections', '*', '--cursor', '0', ...how]
     const env = Object.fromEntries(Object.entries(process.env).filter(([k]) => !k.startsWith('PENSTOCK_')))
     const child = spawn(penstock, args, { stdio: ['ignore', fs.openSync(this.log, 'a'), fs.openSync(this.log, 'a')], env, cwd: dir })
     const mine = { child, expected: null }
@@ -105,7 +116,7 @@ class Consumer {
 }
 
 // What is wrong with the rows of one store, as lines.
-function differences(store, truth) {
+function differences(store, truth, moved) {
   const wrong = [], key = (r) => `${r.did}/${r.collection}/${r.rkey}`
   const active = new Set(truth.heads.filter((h) => h.active).map((h) => h.did))
   const want = new Map(truth.records.map((r) => [key(r), r]))
@@ -114,16 +125,27 @@ function differences(store, truth) {
   // decoder that drops a byte order mark at their start, so its listRecords says less than the block that it serves.
   const expected = (value) => JSON.parse(JSON.stringify(value).replaceAll('\\u0000', '\ufffd'))
   const withoutMark = (value) => JSON.parse(JSON.stringify(value).replaceAll('"\ufeff', '"'))
+  // Who is not synchronized (its chain broke, or it was first seen in mid-life) has to be fetched, which is another matter.
+  const full = options.verify !== 'cid', apart = new Set()
+  if (full) for (const r of store.query("SELECT did FROM repo WHERE sync_state IS NULL OR sync_state <> 'synchronized'")) apart.add(r.did)
   for (const [k, r] of want) {
+    if (apart.has(r.did)) continue
     const row = got.get(k)
     if (!row) wrong.push(`missing ${k}`)
     else if (row.cid !== r.cid) wrong.push(`${k} has cid ${row.cid}, the PDS ${r.cid}`)
     else if (cidOf(Buffer.from(row.cbor, 'hex')) !== r.cid) wrong.push(`${k}: the stored bytes do not hash to its cid`)
     else if (!isDeepStrictEqual(withoutMark(row.value), expected(r.value))) wrong.push(`${k} has value ${JSON.stringify(row.value).slice(0, 200)}, the PDS ${JSON.stringify(r.value).slice(0, 200)}`)
   }
-  for (const [k, r] of got) if (!want.has(k)) wrong.push(`${active.has(r.did) ? 'left over' : 'not hidden'}: ${k}`)
-  for (const table of ['gap', 'dead_letter', 'quarantine']) for (const row of store.query(`SELECT * FROM ${table}`)) wrong.push(`${table}: ${JSON.stringify(row).slice(0, 300)}`)
-  return { wrong, records: want.size, repos: active.size, hidden: truth.heads.length - active.size }
+  for (const [k, r] of got) if (!want.has(k) && !apart.has(r.did)) wrong.push(`${active.has(r.did) ? 'left over' : 'not hidden'}: ${k}`)
+  const refused = {}
+  for (const row of store.query('SELECT did, seq, reject, detail FROM dead_letter')) {
+    refused[row.reject] = (refused[row.reject] ?? 0) + 1
+    if (!moved.has(row.did) || !['signature_mismatch', 'account_wrong_host'].includes(row.reject)) wrong.push(`dead_letter: ${JSON.stringify(row).slice(0, 300)}`)
+  }
+  for (const table of ['gap', 'quarantine']) for (const row of store.query(`SELECT * FROM ${table}`)) wrong.push(`${table}: ${JSON.stringify(row).slice(0, 300)}`)
+  if (full) for (const row of store.query("SELECT did, rkey, verification FROM record WHERE verification <> 'full'")) if (!apart.has(row.did)) wrong.push(`weak row: ${JSON.stringify(row)}`)
+  if (apart.size > truth.heads.length / 4) wrong.push(`${apart.size} of ${truth.heads.length} accounts are not synchronized: ${[...apart].join(' ')}`)
+  return { wrong, records: want.size, repos: active.size, hidden: truth.heads.length - active.size, apart: apart.size, refused }
 }
 
 async function settle(consumers, seqs, seconds) {
@@ -141,14 +163,28 @@ async function settle(consumers, seqs, seconds) {
   }
 }
 
+// Until nothing waits but the events of accounts whose chain broke.
+async function held(c, seconds) {
+  const until = Date.now() + seconds * 1000
+  const waiting = () => c.store.query("SELECT did, seq, reason FROM held_event WHERE did NOT IN (SELECT did FROM repo WHERE sync_state = 'desynchronized')")
+  for (let rows; (rows = waiting()).length; await sleep(200)) {
+    c.check()
+    if (Date.now() > until) throw new Error(`${c.store.name}: still held: ${JSON.stringify(rows.slice(0, 5))}\n${tail(c.log)}`)
+  }
+}
+
 async function compare(network, consumers, when) {
   await settle(consumers, await network.seqs(), 60)
   const truth = await network.truth()
+  // A moved account is listed by both PDS; where it is active is where it lives.
+  const hosts = Map.groupBy(truth.heads, (h) => h.did)
+  const moved = new Set([...hosts].filter(([, heads]) => heads.length > 1).map(([did]) => did))
   for (const c of consumers) {
     c.check()
-    const d = differences(c.store, truth)
+    if (options.verify !== 'cid') await held(c, 60)
+    const d = differences(c.store, truth, moved)
     if (d.wrong.length) throw new Error(`${when}, ${c.store.name}: ${d.wrong.length} differences\n  ${d.wrong.slice(0, 15).join('\n  ')}\n${tail(c.log)}`)
-    say(`${when}, ${c.store.name}: ${d.records} records of ${d.repos} active repos equal, ${d.hidden} repos hidden, no gap, no dead letter`)
+    say(`${when}, ${c.store.name}: ${d.records} records of ${d.repos} active repos equal, ${d.hidden} repos hidden, ${moved.size} moved, ${d.apart} apart, refused ${JSON.stringify(d.refused)}`)
   }
 }
 
@@ -194,14 +230,13 @@ try {
   else say('no PostgreSQL server is installed: SQLite only')
   await network.start()
   say(`two PDS at ${network.relays.join(', ')}`)
-  consumers = stores.map((s) => new Consumer(s, network.relays))
+  consumers = stores.map((s) => new Consumer(s, network.relays, network.directory))
   consumers.forEach((c) => c.start())
   await compare(network, consumers, 'before the storm')
 
-  // Migrations are left out of the traffic: the first stream of a moved account says "deactivated", and which of two
-  // sources is right needs the account's own PDS to be asked.
+  // At level cid nobody can tell which of two PDS may speak for an account that moved.
   const done = { now: false }
-  const traffic = network.call(`/traffic?calls=${options.calls}&delay=20&specials=1&migrate=0`).finally(() => { done.now = true })
+  const traffic = network.call(`/traffic?calls=${options.calls}&delay=20&specials=1${options.verify === 'cid' ? '&migrate=0' : ''}`).finally(() => { done.now = true })
   const [result, counts] = await Promise.all([traffic, disturb(network, consumers, done)])
   say(`the storm: ${JSON.stringify(counts)}; traffic ${JSON.stringify(JSON.parse(result).stats)}`)
   await compare(network, consumers, 'after the storm')
