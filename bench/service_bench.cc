@@ -2,7 +2,9 @@
 // a forum filter and a SQLite store. Prints resident memory and the share of one core, from the operating system's own
 // accounts of the process.
 //
-//   service_bench PROGRAM FILE.frames [frames per second = 2000] [seconds = 20]
+//   service_bench PROGRAM FILE.frames [frames per second = 2000] [seconds = 20] [options of run…]
+//
+// Without options: --verify cid. With identities from a file: --did-docs FILE, with --verify-all for every account.
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -88,8 +90,14 @@ int main(int argc, char** argv) {
   const std::string url = (*relay)->url(), store_url = "sqlite:" + store;
   const pid_t pid = fork();
   if (pid == 0) {
-    execl(argv[1], argv[1], "run", "--relay", url.c_str(), "--collections", "space.atbb.*", "--verify", "cid", "--cursor", "0",
-          "--store", store_url.c_str(), static_cast<char*>(nullptr));
+    std::vector<std::string> args = {argv[1], "run", "--relay", url, "--collections", "space.atbb.*", "--cursor", "0", "--store",
+                                     store_url};
+    for (int i = 5; i < argc; ++i) args.emplace_back(argv[i]);
+    if (argc <= 5) args.insert(args.end(), {"--verify", "cid"});
+    std::vector<char*> words;
+    for (std::string& arg : args) words.push_back(arg.data());
+    words.push_back(nullptr);
+    execv(argv[1], words.data());
     _exit(127);
   }
 
@@ -117,8 +125,10 @@ int main(int argc, char** argv) {
   int status = 0;
   waitpid(pid, &status, 0);
   for (const char* suffix : {"", "-wal", "-shm", ".lock"}) std::filesystem::remove(store + suffix);
-  std::printf("penstock run, space.atbb.*, %.0f frames/s for %.0f s: %.1f %% of one core, %.1f MB resident, %.1f MB at most, exit %d\n",
-              rate, measured, (after.cpu_s - before.cpu_s) / measured * 100, after.resident_mb, after.peak_mb,
+  std::string how = argc > 5 ? "" : " --verify cid";
+  for (int i = 5; i < argc; ++i) how += std::string(" ") + argv[i];
+  std::printf("penstock run, space.atbb.*%s, %.0f frames/s for %.0f s: %.1f %% of one core, %.1f MB resident, %.1f MB at most, exit %d\n",
+              how.c_str(), rate, measured, (after.cpu_s - before.cpu_s) / measured * 100, after.resident_mb, after.peak_mb,
               WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
   return status == 0 ? 0 : 1;
 }
