@@ -55,6 +55,7 @@ void RegisterRun(Cli& cli);
 void RegisterReplay(Cli& cli);
 void RegisterRecord(Cli& cli);
 void RegisterInspect(Cli& cli);
+void RegisterVerify(Cli& cli);
 void RegisterCursor(Cli& cli);
 void RegisterBench(Cli& cli);
 void RegisterDemo(Cli& cli);

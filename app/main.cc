@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
     penstock::app::RegisterDemo(cli);
     penstock::app::RegisterReplay(cli);
     penstock::app::RegisterRecord(cli);
+    penstock::app::RegisterVerify(cli);
     penstock::app::RegisterInspect(cli);
     penstock::app::RegisterCursor(cli);
     penstock::app::RegisterBench(cli);
