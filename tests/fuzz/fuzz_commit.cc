@@ -190,9 +190,11 @@ void VerifyRecipe(Recipe recipe) {
   const size_t bends = recipe.Byte() % 3;
   for (size_t i = 0; i < bends; ++i) Bend(&recipe, account, &message);
 
+  message.seq = 1;
   const std::string bytes = Encode(message);
   firehose::Frame frame;
   Require(DecodeFrame(AsBytes(bytes), &frame).ok());
+  Require(bends > 0 || frame.kind == firehose::FrameKind::kCommit);
   if (frame.kind != firehose::FrameKind::kCommit) return;  // an op without a cid, and the like
   repo::VerifiedCommit commit;
   const absl::Status status = VerifyAll(ClaimOf(frame), key, &commit);

@@ -10,6 +10,7 @@
 #include <map>
 #include <string>
 
+#include "firehose/frame.h"
 #include "fixtures/builder/faults.h"
 #include "tests/repo/account_testing.h"
 #include "tests/support/shared_data.h"
@@ -28,8 +29,13 @@ std::string Path(int i) { return "app.bsky.feed.post/" + std::to_string(1000 + i
 // Frames and exports of an account as fuzz_commit knows it.
 void AddAccount(builder::Curve curve, std::string_view name, Seeds* seeds) {
   builder::Account account = test::MakeAccount(curve);
-  const auto frame = [&](std::string_view what, const builder::CommitMessage& message) {
-    (*seeds)["commit/" + std::string(name) + "-" + std::string(what)] = Mode(0, Encode(message));
+  const auto frame = [&](std::string_view what, builder::CommitMessage message) {
+    message.seq = 1;
+    firehose::Frame decoded;
+    const std::string bytes = Encode(message);
+    EXPECT_TRUE(DecodeFrame(AsBytes(bytes), &decoded).ok() && decoded.kind == firehose::FrameKind::kCommit)
+        << what;
+    (*seeds)["commit/" + std::string(name) + "-" + std::string(what)] = Mode(0, bytes);
   };
   frame("first", account.Commit({}, builder::kFixtureEpoch));
   std::vector<Write> writes;
