@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "app/inspect_text.h"
 #include "base/encoding.h"
 #include "base/status.h"
 #include "car/block_index.h"
@@ -12,7 +13,6 @@
 #include "cbor/json_out.h"
 #include "cbor/reader.h"
 #include "cbor/record_data.h"
-#include "cbor/second_opinion.h"
 #include "firehose/frame.h"
 #include "fmt/format.h"
 #include "sync/judge.h"
@@ -23,28 +23,6 @@
 
 namespace penstock::app {
 namespace {
-
-// What a person can still look through; the rest is said to be there.
-constexpr size_t kMaxSecondOpinion = 16 * 1024;
-
-std::string CidText(const cbor::CidView& cid) { return cid.empty() ? "-" : cid.ToString(); }
-
-void Line(std::string* out, std::string_view name, std::string_view value) {
-  out->append(fmt::format("{:<10} {}\n", name, value));
-}
-
-// Says why, and what lenient CBOR is there when that can be told. `sequence`: several items, as in a frame.
-bool Refused(const absl::Status& status, Bytes bytes, std::string* out, bool sequence = false) {
-  out->append(fmt::format("REFUSED    {}\n", Message(status)));
-  if (!bytes.empty()) {
-    out->append("a lenient reader sees:\n");
-    cbor::DiagnoseOptions options;
-    options.max_output = kMaxSecondOpinion;
-    options.sequence = sequence;
-    out->append(cbor::Diagnose(bytes, options));
-  }
-  return false;
-}
 
 std::string_view KindOfBlock(Bytes block) {
   if (repo::DecodeCommit(block, repo::CommitVersions::kAlsoV2).ok()) return "commit";
@@ -71,7 +49,7 @@ void AppendTree(const repo::PartialTree& tree, std::string* out) {
     if (item.opaque()) {
       out->append(fmt::format("{}[subtree not here: {}]\n", indent, CidText(item.value)));
     } else {
-      out->append(fmt::format("{}{} {} -> {}\n", indent, item.level, item.key, CidText(item.value)));
+      out->append(fmt::format("{}{} {} -> {}\n", indent, item.level, Printable(item.key), CidText(item.value)));
     }
   }
   out->append(fmt::format("{} nodes, {} keys, {} subtrees not here\n", tree.node_count(), keys, opaque));

@@ -155,6 +155,39 @@ TEST_F(Command, InspectExplainsARefusalAndFails) {
   EXPECT_EQ(frame.exit_code, 0) << frame.out << frame.err;
 }
 
+TEST_F(Command, InspectCommitJudgesByTheKeyThatItIsGiven) {
+  builder::StreamOptions options;
+  options.seed = 3;
+  options.accounts = 5;
+  options.commits = 40;
+  builder::StreamBuilder stream(options);
+  builder::StreamFrame frame;
+  while (stream.Next(&frame)) continue;
+  const std::string documents = folder_.path() / "documents.ndjson";
+  std::ofstream(documents, std::ios::binary) << builder::ToNdjson(stream.documents());
+
+  // The third frame is the first account's first commit.
+  const std::vector<std::string> inspect = {"inspect", "commit", frames_, "--index", "2"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> args = inspect;
+    args.insert(args.end(), more.begin(), more.end());
+    return RunProgram(args);
+  };
+  const ProgramRun unjudged = with({});
+  EXPECT_EQ(unjudged.exit_code, 0) << unjudged.out << unjudged.err;
+  EXPECT_THAT(unjudged.out, HasSubstr("not judged"));
+  const ProgramRun good = with({"--did-docs", documents});
+  EXPECT_EQ(good.exit_code, 0) << good.out << good.err;
+  EXPECT_THAT(good.out, HasSubstr("signature  holds"));
+  const std::string another = "did:key:zQ3shafhGFdtE872Hz9mvoJjtNtE7tSefLRt1f6UpU31Q9b2B";
+  const ProgramRun bad = with({"--key", another});
+  EXPECT_EQ(bad.exit_code, 1);
+  EXPECT_THAT(bad.out, HasSubstr("signature_"));
+  EXPECT_EQ(with({"--key", "did:key:nothing"}).exit_code, 2);
+  EXPECT_EQ(with({"--key", another, "--did-docs", documents}).exit_code, 2);
+  EXPECT_EQ(RunProgram({"inspect", "commit", frames_}).exit_code, 2) << "which of them?";
+}
+
 TEST_F(Command, DemoTellsItsStory) {
   const ProgramRun run = RunProgram({"demo", "--store", (folder_.path() / "demo.db").string()});
   EXPECT_EQ(run.exit_code, 0) << run.err;
