@@ -1,38 +1,20 @@
 #include "car/block_index.h"
 
 #include <bit>
-#include <cstring>
-#include <random>
 
 #include "base/status.h"
+#include "car/slot_hash.h"
 
 namespace penstock::car {
 namespace {
 
 constexpr size_t kMinSlots = 16;
 
-// Odd, and secret: whoever knew it could choose blocks whose digests all fall on the same slot, and make each
-// look-up walk over all of them.
-uint64_t SlotMultiplier() {
-  static const uint64_t multiplier = [] {
-    std::random_device entropy;
-    return (static_cast<uint64_t>(entropy()) << 32 | entropy()) | 1;
-  }();
-  return multiplier;
-}
-
 }  // namespace
-
-size_t BlockIndex::SlotOf(const cbor::CidView& cid) const {
-  uint64_t head;
-  std::memcpy(&head, cid.digest().data(), sizeof head);
-  // The high bits of the product depend on every bit of `head`.
-  return static_cast<size_t>((head * SlotMultiplier()) >> slot_shift_);
-}
 
 size_t BlockIndex::Probe(const cbor::CidView& cid) const {
   const size_t mask = slots_.size() - 1;
-  size_t slot = SlotOf(cid);
+  size_t slot = SecretSlot(DigestHead(cid.digest()), slot_shift_);
   while (slots_[slot] != 0 && !(blocks_[slots_[slot] - 1].cid == cid)) slot = (slot + 1) & mask;
   return slot;
 }

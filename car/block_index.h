@@ -54,7 +54,6 @@ class BlockIndex {
  private:
   absl::Status ReadSections(Reader& reader, size_t max_blocks);
   absl::Status Index(HashCheck check);
-  size_t SlotOf(const cbor::CidView& cid) const;
   // The slot that holds `cid`, or the free one where it would go.
   size_t Probe(const cbor::CidView& cid) const;
   void Clear();

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "car/varint.h"
 #include "cbor/reader.h"
 
 namespace penstock::car {
@@ -19,25 +20,12 @@ absl::Status RejectAt(Reject reject, size_t offset, std::string_view what = {}) 
 
 }  // namespace
 
-Reader::Varint Reader::ReadVarint(uint64_t* value) {
-  // Nearly all sections of a repository are below 16 KB: one or two bytes.
-  uint64_t result = 0;
-  for (int shift = 0; shift < 63; shift += 7) {
-    if (at_ == car_.size()) return Varint::kTruncated;
-    const uint8_t byte = car_[at_++];
-    result |= static_cast<uint64_t>(byte & 0x7f) << shift;
-    if ((byte & 0x80) != 0) continue;
-    if (byte == 0 && shift != 0) return Varint::kBad;  // a shorter form exists
-    *value = result;
-    return Varint::kGood;
-  }
-  return Varint::kBad;
-}
-
 bool Reader::ReadLength(uint64_t* length) {
   const size_t start = at_;
-  switch (ReadVarint(length)) {
+  size_t used = 0;
+  switch (ReadVarint(car_.subspan(at_), length, &used)) {
     case Varint::kGood:
+      at_ += used;
       if (*length <= car_.size() - at_) return true;
       return Fail(start, Reject::kCarTruncated);
     case Varint::kTruncated:
@@ -54,13 +42,8 @@ bool Reader::Fail(size_t start, Reject reject, std::string_view what) {
   return false;
 }
 
-absl::Status Reader::ReadHeader() {
-  const size_t start = at_;
-  uint64_t length = 0;
-  if (!ReadLength(&length)) return status_;
-  const Bytes header = car_.subspan(at_, static_cast<size_t>(length));
-  at_ += header.size();
-
+absl::Status DecodeHeader(Bytes header, cbor::CidView* root, uint64_t* root_count) {
+  const auto refuse = [](Reject reject, std::string_view what) { return RejectAt(reject, 0, what); };
   cbor::Reader reader(header);
   cbor::MapCursor map;
   std::string_view key;
@@ -71,30 +54,32 @@ absl::Status Reader::ReadHeader() {
     if (key == "version") {
       has_version = reader.ReadInteger(&version);
     } else if (key == "roots") {
-      has_roots = reader.ReadArrayHeader(&root_count_);
-      for (uint64_t i = 0; has_roots && i < root_count_; ++i) {
-        cbor::CidView root;
-        if (!reader.ReadLink(&root)) break;
-        if (i == 0) root_ = root;
+      has_roots = reader.ReadArrayHeader(root_count);
+      for (uint64_t i = 0; has_roots && i < *root_count; ++i) {
+        cbor::CidView each;
+        if (!reader.ReadLink(&each)) break;
+        if (i == 0) *root = each;
       }
     } else {
       (void)reader.Skip();
     }
   }
-  if (!reader.ok()) {
-    (void)Fail(start, Reject::kCarBadHeader, RejectName(*reader.error()));
-  } else if (!reader.AtEnd()) {
-    (void)Fail(start, Reject::kCarBadHeader, "bytes after the map");
-  } else if (!has_version) {
-    (void)Fail(start, Reject::kCarBadHeader, "no version");
-  } else if (version.negative || version.value != kVersion) {
-    // Before the roots: the first bytes of a CARv2 file are a header without any.
-    (void)Fail(start, Reject::kCarBadVersion);
-  } else if (!has_roots) {
-    (void)Fail(start, Reject::kCarBadHeader, "no list of roots");
-  } else if (root_count_ == 0) {
-    (void)Fail(start, Reject::kCarNoRoots);
-  }
+  if (!reader.ok()) return refuse(Reject::kCarBadHeader, RejectName(*reader.error()));
+  if (!reader.AtEnd()) return refuse(Reject::kCarBadHeader, "bytes after the map");
+  if (!has_version) return refuse(Reject::kCarBadHeader, "no version");
+  // Before the roots: the first bytes of a CARv2 file are a header without any.
+  if (version.negative || version.value != kVersion) return refuse(Reject::kCarBadVersion, {});
+  if (!has_roots) return refuse(Reject::kCarBadHeader, "no list of roots");
+  if (*root_count == 0) return refuse(Reject::kCarNoRoots, {});
+  return absl::OkStatus();
+}
+
+absl::Status Reader::ReadHeader() {
+  const size_t start = at_;
+  uint64_t length = 0;
+  if (!ReadLength(&length)) return status_;
+  status_ = DecodeHeader(car_.subspan(at_, static_cast<size_t>(length)), &root_, &root_count_);
+  at_ = status_.ok() ? at_ + static_cast<size_t>(length) : start;
   return status_;
 }
 

@@ -22,13 +22,16 @@ struct Block {
   Bytes data;
 };
 
+// The header's map. `*root` gets a view of the first root. Rejects: kCarBadHeader (not a strict DRISL map with
+// `version` and `roots`; unknown keys are ignored), kCarBadVersion, kCarNoRoots.
+absl::Status DecodeHeader(Bytes header ABSL_ATTRIBUTE_LIFETIME_BOUND, cbor::CidView* root, uint64_t* root_count);
+
 class Reader {
  public:
   // Keeps a view of `car`.
   explicit Reader(Bytes car ABSL_ATTRIBUTE_LIFETIME_BOUND) : car_(car) {}
 
-  // Reads the header; call once, first. Rejects: kCarTruncated, kCarBadVarint, kCarBadHeader (not a strict
-  // DRISL map with `version` and `roots`; unknown keys are ignored), kCarBadVersion, kCarNoRoots.
+  // Reads the header; call once, first. Rejects: kCarTruncated, kCarBadVarint, those of DecodeHeader.
   [[nodiscard]] absl::Status ReadHeader();
 
   // The first root: the commit, in a repository's CAR. Further roots have no meaning here; root_count() tells
@@ -45,10 +48,6 @@ class Reader {
   size_t offset() const { return at_; }
 
  private:
-  enum class Varint : uint8_t { kGood, kTruncated, kBad };
-
-  // Unsigned LEB128, minimal, at most 9 bytes (protocol 5).
-  [[nodiscard]] Varint ReadVarint(uint64_t* value);
   // A varint that does not exceed the bytes that remain after it.
   [[nodiscard]] bool ReadLength(uint64_t* length);
   // Sets the sticky error and goes back to `start`. Always false.
