@@ -64,6 +64,7 @@ struct ReplayCommand {
       sources.push_back(std::move(source));
     }
     // Before the store: what needs no lease should fail first. After the pipeline in the order of ends, see below.
+    resolver.verify_handles = resolver.verify_handles && out.empty();  // lines show no handles
     ASSIGN_OR_RETURN(const Identities identities, resolver.Make(options, sources));
     options.resolver = identities.resolver();
     options.host_status = identities.host_status();

@@ -100,8 +100,8 @@ void TellRecords(const repo::ExportVerifier& repository, VerifyReport* report) {
     return absl::OkStatus();
   };
   (void)repository.VisitRecords(look);  // `look` has no errors
-  report->Ok("records", fmt::format("{} in {} collections, each hashes to its CID in the tree", Grouped(repository.record_count()),
-                                    collections.size()));
+  report->Ok("records", fmt::format("{} in {}, each hashes to its CID in the tree", Grouped(repository.record_count()),
+                                    Counted(collections.size(), "collection")));
   if (!odd.empty()) {
     report->Remark(fmt::format("{} of them are no valid data, signed all the same: {}", Grouped(odd.size()), FirstOf(odd)));
   }
@@ -154,7 +154,7 @@ void TellPath(const std::vector<PathNode>& nodes, std::string_view detail, Verif
   report->Ok("path", detail);
   std::string json = "[";
   for (const PathNode& node : nodes) {
-    report->Remark(fmt::format("node {}, height {}, {} keys", node.cid.ToString(), node.height, node.keys));
+    report->Remark(fmt::format("node {}, height {}, {}", node.cid.ToString(), node.height, Counted(node.keys, "key")));
     json.append(fmt::format("{}{{\"cid\":\"{}\",\"height\":{},\"keys\":{}}}", json.size() > 1 ? "," : "", node.cid.ToString(),
                             node.height, node.keys));
   }
@@ -208,22 +208,26 @@ void VerifyRepository(const RepositoryQuestion& question, const Signer& signer, 
     const std::string_view step = RefusedStep(question, options.versions);
     if (step != "blocks") report->Ok("blocks", "each hashes to its CID");
     report->Fail(step, status);
+    if (RejectOf(status) == Reject::kCommitBadVersion && !question.allow_v2) {
+      report->Remark("of an old file at hand --allow-v2 also reads version 2");
+    }
     if (RejectOf(status) == Reject::kMstPartial) {
       report->Remark("this is a part of a repository: what it proves of one record, --record COLLECTION/RKEY tells");
     }
     return;
   }
   const Signed of{repository.commit(), repository.commit_block()};
-  report->Ok("blocks", fmt::format("{} bytes; each hashes to its CID", Grouped(question.car.size())));
+  report->Ok("blocks", fmt::format("{}; each hashes to its CID", Counted(question.car.size(), "byte")));
   TellCommit(of, repository.commit_cid(), report);
   const repo::PartialTree& tree = repository.tree();
-  report->Ok("tree", fmt::format("{}, {} nodes, {} keys, nothing missing", of.commit.data.ToString(), Grouped(tree.node_count()),
-                                 Grouped(tree.items().size())));
+  report->Ok("tree", fmt::format("{}, {}, {}, nothing missing", of.commit.data.ToString(), Counted(tree.node_count(), "node"),
+                                 Counted(tree.items().size(), "key")));
   report->Member("nodes", static_cast<int64_t>(tree.node_count()));
   TellRecords(repository, report);
   if (!CheckSigner(of, signer, report)) return;
-  report->Conclude(fmt::format("the whole repository of {} at rev {}, {} records", of.commit.did.text(),
-                               of.commit.rev.empty() ? "-" : of.commit.rev, Grouped(repository.record_count())));
+  const std::string rev = of.commit.rev.empty() ? "" : fmt::format(" at rev {}", of.commit.rev);
+  report->Conclude(fmt::format("the whole repository of {}{}, {}", of.commit.did.text(), rev,
+                               Counted(repository.record_count(), "record")));
 }
 
 void VerifyRecord(const RecordQuestion& question, const Signer& signer, VerifyReport* report) {

@@ -116,7 +116,7 @@ void FramesTally::Tell(VerifyReport* report) const {
   uint64_t events = 0;
   for (const uint64_t count : accepted_) events += count;
   const std::string kinds = Listed(accepted_, kKindNames), levels = Listed(records_, kLevelNames);
-  report->Ok("accepted", fmt::format("{} events{}{}", Grouped(events), kinds.empty() ? "" : ": ", kinds));
+  report->Ok("accepted", fmt::format("{}{}{}", Counted(events, "event"), kinds.empty() ? "" : ": ", kinds));
   report->Remark(fmt::format("changes of records: {}", levels.empty() ? "none" : levels));
   if (ignored_ > 0) report->Remark(fmt::format("{} more say nothing new: replayed, stale, or of accounts that are silent", Grouped(ignored_)));
   report->MemberJson("accepted", ListedJson(accepted_, kKindNames));
@@ -124,8 +124,9 @@ void FramesTally::Tell(VerifyReport* report) const {
   report->Member("ignored", static_cast<int64_t>(ignored_));
 
   if (refused() > 0) {
-    report->Fail("refused", FailedPreconditionError(fmt::format("{} events, {} single records, {} frames", Grouped(refused_events_),
-                                                                Grouped(refused_records_), Grouped(refused_frames_))));
+    report->Fail("refused", FailedPreconditionError(fmt::format("{}, {}, {}", Counted(refused_events_, "event"),
+                                                                Counted(refused_records_, "single record"),
+                                                                Counted(refused_frames_, "frame"))));
     TellGroups(refusals_, report);
   } else {
     report->Ok("refused", "none");
@@ -135,8 +136,8 @@ void FramesTally::Tell(VerifyReport* report) const {
   if (!breaks_.empty()) {
     uint64_t accounts = 0;
     for (const auto& [reason, group] : breaks_) accounts += group.count;
-    report->Fail("chain", FailedPreconditionError(fmt::format("broken for {} accounts, whose later events prove nothing",
-                                                              Grouped(accounts))));
+    report->Fail("chain", FailedPreconditionError(fmt::format("broken for {}, whose later events prove nothing",
+                                                              Counted(accounts, "account"))));
     TellGroups(breaks_, report);
   } else {
     report->Ok("chain", "each commit continues the one before it");
@@ -170,21 +171,21 @@ absl::Status VerifyFrames(const FramesQuestion& question, VerifyReport* report) 
 
   report->Member("frames", static_cast<int64_t>(stats.frames));
   if (read.ok() && !stopped) {
-    report->Ok("frames", fmt::format("{} frames to the end of the file", Grouped(stats.frames)));
+    report->Ok("frames", fmt::format("{} to the end of the file", Counted(stats.frames, "frame")));
   } else {
     report->Fail("frames", read.ok() ? DeadlineExceededError(fmt::format("stopped after {} frames", stats.frames)) : read);
   }
   tally.Tell(report);
   const uint64_t unjudged = stats.held_events + options.counters->Of("held_dropped");
   if (unjudged > 0) {
-    report->Fail("judged", UnavailableError(fmt::format("{} events could not be judged: their account is not known, or its chain "
-                                                        "is broken",
-                                                        Grouped(unjudged))));
+    report->Fail("judged", UnavailableError(fmt::format("{} could not be judged: the account is not known, or its chain is broken",
+                                                        Counted(unjudged, "event"))));
   } else {
     report->Ok("judged", "every event");
   }
   report->Member("not_judged", static_cast<int64_t>(unjudged));
-  report->Conclude(fmt::format("{} frames, each change of a record signed by its account and in its chain", Grouped(stats.frames)));
+  report->Conclude(fmt::format("{}, each change of a record signed by its account and in its chain",
+                               Counted(stats.frames, "frame")));
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/progress.h"
 #include "base/status.h"
 #include "cbor/json_out.h"
 #include "fmt/format.h"
@@ -97,6 +98,10 @@ std::string VerifyReport::Json() const {
     out.append("}");
   }
   return out.append("]}\n");
+}
+
+std::string Counted(uint64_t number, std::string_view noun) {
+  return fmt::format("{} {}{}", Grouped(number), noun, number == 1 ? "" : "s");
 }
 
 std::string FirstOf(const std::vector<std::string>& texts, size_t most) {

@@ -59,6 +59,9 @@ class VerifyReport {
   std::string members_;  // each ","name":value"
 };
 
+// "1 node", "1,234 nodes".
+std::string Counted(uint64_t number, std::string_view noun);
+
 // "a, b and 3 more": the first `most` of `texts`.
 std::string FirstOf(const std::vector<std::string>& texts, size_t most = 3);
 

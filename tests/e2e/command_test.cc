@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -13,7 +14,9 @@
 #include <vector>
 
 #include "fixtures/builder/stream.h"
+#include "fixtures/directory/directory.h"
 #include "firehose/capture.h"
+#include "tests/e2e/capture_truth.h"
 #include "tests/e2e/program.h"
 #include "tests/support/database/temp_folder.h"
 #include "tests/support/shared_data.h"
@@ -27,7 +30,7 @@ using ::testing::Not;
 
 class Command : public testing::Test {
  protected:
-  Command() : frames_(folder_.path() / "some.frames") {
+  Command() : frames_(folder_.path() / "some.frames"), documents_(folder_.path() / "documents.ndjson") {
     builder::StreamOptions options;
     options.seed = 3;
     options.accounts = 5;
@@ -37,13 +40,14 @@ class Command : public testing::Test {
     builder::StreamFrame frame;
     while (stream.Next(&frame)) EXPECT_TRUE((*writer)->Append(AsBytes(frame.bytes)).ok());
     EXPECT_TRUE((*writer)->Close().ok());
+    std::ofstream(documents_, std::ios::binary) << builder::ToNdjson(stream.documents());
   }
   ~Command() override { unsetenv("PENSTOCK_COLLECTIONS"); }
 
   size_t Lines(const std::string& text) { return static_cast<size_t>(std::count(text.begin(), text.end(), '\n')); }
 
   TempFolder folder_;
-  std::string frames_;
+  std::string frames_, documents_;
 };
 
 TEST_F(Command, HelpAndVersionSucceed) {
@@ -74,15 +78,53 @@ TEST_F(Command, AFileThatIsNotThereOrNoCaptureIsExitOneOrTwoAndSaysWhich) {
   EXPECT_THAT(run.err, HasSubstr("cut.frames"));
 }
 
-TEST_F(Command, VerifyFullIsRefusedAndNeverSilentlyWeaker) {
-  for (const std::vector<std::string>& level : {std::vector<std::string>{"--verify", "full"}, {"--verify", "signature"}, {}}) {
-    std::vector<std::string> args = {"replay", frames_, "--out", "ndjson"};
+TEST_F(Command, FullIsTheDefaultAndNothingUnprovenPasses) {
+  const ProgramRun proven = RunProgram({"replay", frames_, "--out", "ndjson", "--did-docs", documents_});
+  EXPECT_EQ(proven.exit_code, 0) << proven.err;
+  EXPECT_THAT(proven.out, HasSubstr("\"verification\":\"full\""));
+  for (const char* weaker : {"\"verification\":\"cid\"", "\"verification\":\"signature\""}) {
+    EXPECT_THAT(proven.out, Not(HasSubstr(weaker)));
+  }
+  // Nobody says who the accounts are: their commits wait, at either level that needs a key.
+  for (const std::vector<std::string>& level : {std::vector<std::string>{}, {"--verify", "signature"}}) {
+    std::vector<std::string> args = {"replay", frames_, "--out", "ndjson", "--directory", "http://127.0.0.1:1", "--shutdown-timeout", "1"};
     args.insert(args.end(), level.begin(), level.end());
     const ProgramRun run = RunProgram(args);
-    EXPECT_EQ(run.exit_code, 2);
-    EXPECT_THAT(run.out, IsEmpty());
-    EXPECT_THAT(run.err, HasSubstr("--verify cid"));
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    EXPECT_THAT(run.out, Not(HasSubstr("\"record\"")));
+    EXPECT_THAT(run.err, HasSubstr("could not be judged yet"));
   }
+  EXPECT_EQ(RunProgram({"replay", frames_, "--out", "ndjson", "--verify", "everything"}).exit_code, 2);
+  EXPECT_EQ(RunProgram({"replay", frames_, "--out", "ndjson", "--directory", "not a url"}).exit_code, 2);
+  EXPECT_EQ(RunProgram({"replay", frames_, "--out", "ndjson", "--allow", "anything"}).exit_code, 2);
+}
+
+TEST_F(Command, AFlagThatIsOnCanBeTurnedOffInEveryPlace) {
+  const auto directory = *fixtures::Directory::Start();
+  for (const boost::json::object& line : ReadNdjson(documents_)) {
+    directory->SetDocument(line.at("did").as_string(), boost::json::serialize(line.at("doc")));
+  }
+  // Their handles are under .test, which is nobody's: known without asking, and counted.
+  int run = 0;
+  const auto checked = [&](const std::vector<std::string>& more) {
+    const std::string store = folder_.path() / ("store" + std::to_string(++run) + ".db");
+    std::vector<std::string> args = {"replay", frames_, "--store", store, "--directory", directory->url(), "--directory-rate", "1000"};
+    args.insert(args.end(), more.begin(), more.end());
+    const ProgramRun replay = RunProgram(args);
+    EXPECT_EQ(replay.exit_code, 0) << replay.err;
+    return replay.err.find("handle_invalid") != std::string::npos;
+  };
+  EXPECT_TRUE(checked({}));
+  EXPECT_FALSE(checked({"--no-verify-handles"}));
+  const std::string config = folder_.path() / "penstock.toml";
+  std::ofstream(config) << "verify-handles = false\n";
+  EXPECT_FALSE(checked({"--config", config}));
+  setenv("PENSTOCK_VERIFY_HANDLES", "true", 1);
+  EXPECT_TRUE(checked({"--config", config}));
+  setenv("PENSTOCK_VERIFY_HANDLES", "0", 1);
+  EXPECT_FALSE(checked({}));
+  EXPECT_TRUE(checked({"--verify-handles"}));
+  unsetenv("PENSTOCK_VERIFY_HANDLES");
 }
 
 TEST_F(Command, FlagBeatsEnvironmentBeatsFile) {
@@ -156,16 +198,6 @@ TEST_F(Command, InspectExplainsARefusalAndFails) {
 }
 
 TEST_F(Command, InspectCommitJudgesByTheKeyThatItIsGiven) {
-  builder::StreamOptions options;
-  options.seed = 3;
-  options.accounts = 5;
-  options.commits = 40;
-  builder::StreamBuilder stream(options);
-  builder::StreamFrame frame;
-  while (stream.Next(&frame)) continue;
-  const std::string documents = folder_.path() / "documents.ndjson";
-  std::ofstream(documents, std::ios::binary) << builder::ToNdjson(stream.documents());
-
   // The third frame is the first account's first commit.
   const std::vector<std::string> inspect = {"inspect", "commit", frames_, "--index", "2"};
   const auto with = [&](const std::vector<std::string>& more) {
@@ -176,7 +208,7 @@ TEST_F(Command, InspectCommitJudgesByTheKeyThatItIsGiven) {
   const ProgramRun unjudged = with({});
   EXPECT_EQ(unjudged.exit_code, 0) << unjudged.out << unjudged.err;
   EXPECT_THAT(unjudged.out, HasSubstr("not judged"));
-  const ProgramRun good = with({"--did-docs", documents});
+  const ProgramRun good = with({"--did-docs", documents_});
   EXPECT_EQ(good.exit_code, 0) << good.out << good.err;
   EXPECT_THAT(good.out, HasSubstr("signature  holds"));
   const std::string another = "did:key:zQ3shafhGFdtE872Hz9mvoJjtNtE7tSefLRt1f6UpU31Q9b2B";
@@ -184,7 +216,7 @@ TEST_F(Command, InspectCommitJudgesByTheKeyThatItIsGiven) {
   EXPECT_EQ(bad.exit_code, 1);
   EXPECT_THAT(bad.out, HasSubstr("signature_"));
   EXPECT_EQ(with({"--key", "did:key:nothing"}).exit_code, 2);
-  EXPECT_EQ(with({"--key", another, "--did-docs", documents}).exit_code, 2);
+  EXPECT_EQ(with({"--key", another, "--did-docs", documents_}).exit_code, 2);
   EXPECT_EQ(RunProgram({"inspect", "commit", frames_}).exit_code, 2) << "which of them?";
 }
 
