@@ -24,6 +24,11 @@ using builder::Write;
 using Seeds = std::map<std::string, std::string>;  // "target/name" -> bytes
 
 std::string Mode(char mode, std::string_view rest) { return std::string(1, mode) + std::string(rest); }
+// A literal with all of its bytes, zeros too.
+template <size_t size>
+std::string Recipe(char mode, const char (&bytes)[size]) {
+  return Mode(mode, std::string_view(bytes, size - 1));
+}
 std::string Path(int i) { return "app.bsky.feed.post/" + std::to_string(1000 + i); }
 
 // Frames and exports of an account as fuzz_commit knows it.
@@ -61,36 +66,34 @@ Seeds AllSeeds() {
   AddAccount(builder::Curve::kK256, "k256", &seeds);
   AddAccount(builder::Curve::kP256, "p256", &seeds);
   // Recipes: what the bytes mean stands in the targets.
-  seeds["commit/recipe"] =
-      Mode(1, std::string("\x00\x02\x04\x01\x01\x02\x02\x03\x03\x84\x01\x02\x01\x01\x85\x02\x00", 17));
-  seeds["commit/recipe-p256"] = Mode(1, std::string("\x01\x01\x06"
-                                                    "abcdefghijkl\x04"
-                                                    "ABcdEFgh\x00",
-                                                    24));
-  seeds["commit/recipe-op-omitted"] = Mode(1, std::string("\x00\x01\x03"
-                                                          "abcdef\x03"
-                                                          "ghijkl\x01\x01\x01",
-                                                          19));
-  seeds["commit/recipe-node-changed"] = Mode(1, std::string("\x00\x00\x05"
-                                                            "abcdefghij\x01\x0b\x01\x09\x04",
-                                                            18));
-  seeds["export/nodes"] = Mode(1, std::string("\x01\x00\x00\x05"
-                                              "a/b/c\x00\x01\x01\x00\x05"
-                                              "a/b/d\x02",
-                                              20));
+  seeds["commit/recipe"] = Recipe(1, "\x00\x02\x04\x01\x01\x02\x02\x03\x03\x84\x01\x02\x01\x01\x85\x02\x00");
+  seeds["commit/recipe-p256"] = Recipe(1,
+                                       "\x01\x01\x06"
+                                       "abcdefghijkl\x04"
+                                       "ABcdEFgh\x00");
+  seeds["commit/recipe-op-omitted"] = Recipe(1,
+                                             "\x00\x01\x03"
+                                             "abcdef\x03"
+                                             "ghijkl\x01\x01\x01");
+  seeds["commit/recipe-node-changed"] = Recipe(1,
+                                               "\x00\x00\x05"
+                                               "abcdefghij\x01\x0b\x01\x09\x04");
+  seeds["export/nodes"] = Recipe(1,
+                                 "\x01\x00\x00\x05"
+                                 "a/b/c\x00\x01\x01\x00\x05"
+                                 "a/b/d\x02");
   seeds["export/records"] =
-      Mode(2, std::string("\x05\x01x\x00\x01\x02xy\x00\x02\x03xyz\x01\x00\xf0\x02\x02\xe1z\x03\x03\x00", 27));
-  seeds["export/records-spoilt"] =
-      Mode(2, std::string("\x02\x01x\x00\x01\x02xy\x00\x02\x01\x00\x70\x03", 14));
-  seeds["inversion/changes"] = Mode(0, "\x01\x05\x09\x11\x1a\x21\x22\x29\xff\x02\x30\x85\x0a\x41\x91\xff");
-  seeds["inversion/missing-nodes"] = Mode(
-      0, std::string("\x01\x05\x09\x11\x1a\x21\x22\x29\xff\x02\x30\x85\xff\x00\x01\x00\x01\x01\x00", 19));
+      Recipe(2, "\x05\x01x\x00\x01\x02xy\x00\x02\x03xyz\x01\x00\xf0\x02\x02\xe1z\x03\x03\x00");
+  seeds["export/records-spoilt"] = Recipe(2, "\x02\x01x\x00\x01\x02xy\x00\x02\x01\x00\x70\x03");
+  seeds["inversion/changes"] = Recipe(0, "\x01\x05\x09\x11\x1a\x21\x22\x29\xff\x02\x30\x85\x0a\x41\x91\xff");
+  seeds["inversion/missing-nodes"] =
+      Recipe(0, "\x01\x05\x09\x11\x1a\x21\x22\x29\xff\x02\x30\x85\xff\x00\x01\x00\x01\x01\x00");
   seeds["inversion/lies"] =
-      Mode(0, "\x01\x05\x09\x11\x1a\x21\xff\x02\x30\x85\x0a\x41\xff\x81\x05\x42\x07\x01\x02");
-  seeds["inversion/emptied"] = Mode(0, "\x01\x85\x09\xff\x81\x85\x89\xff");
-  seeds["inversion/nodes"] = Mode(1, std::string("\x02\x00\x00\x01\x02\x00\x05\x01\x00\x00\x05"
-                                                 "a/b/c\x00",
-                                                 17));
+      Recipe(0, "\x01\x05\x09\x11\x1a\x21\xff\x02\x30\x85\x0a\x41\xff\x81\x05\x42\x07\x01\x02");
+  seeds["inversion/emptied"] = Recipe(0, "\x01\x85\x09\xff\x81\x85\x89\xff");
+  seeds["inversion/nodes"] = Recipe(1,
+                                    "\x02\x00\x00\x01\x02\x00\x05\x01\x00\x00\x05"
+                                    "a/b/c\x00");
   return seeds;
 }
 
