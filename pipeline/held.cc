@@ -135,6 +135,11 @@ bool Worker::AskStatus(Account* account, const Source* source) {
   return true;
 }
 
+bool Worker::MayAskStatus(const Account& account) const {
+  if (options_.host_status == nullptr) return false;
+  return account.status_asked_us == 0 || MonotonicMicros() - account.status_asked_us >= options_.status_interval_us;
+}
+
 void Worker::OnNotes() {
   for (const Note& note : mailbox_->Take()) {
     if (!failed_.ok()) return;
@@ -201,7 +206,10 @@ void Worker::OnStatusNote(const Note& note) {
     ChangeSetPtr change = NewControl();
     change->kind = indexer::EventKind::kAccount;
     change->source = kAskedSource;
-    change->seq = options_.clock->NowMicros();
+    // Answers have no seq: the time stands for it, and never goes back, or the store would take the answer for an old one.
+    int64_t& seq = account->account_seqs[std::string(kAskedSource)];
+    seq = std::max(seq + 1, options_.clock->NowMicros());
+    change->seq = seq;
     change->did = change->arena.Copy(account->did);
     change->account = indexer::AccountRow{note.host.active, change->arena.Copy(note.host.text)};
     account->state.active = note.host.active;

@@ -295,9 +295,7 @@ std::optional<Wait> Worker::Process(Account* account, const Event& event) {
       break;
   }
   if (verdict.kind == Verdict::Kind::kWait) {
-    const bool can_ask = options_.host_status != nullptr && event.source != nullptr;
-    const bool just_asked = MonotonicMicros() - account->status_asked_us < options_.status_interval_us;
-    if (verdict.wait != Wait::kStatus || (can_ask && (account->status_asked_us == 0 || !just_asked))) return verdict.wait;
+    if (verdict.wait != Wait::kStatus || (event.source != nullptr && MayAskStatus(*account))) return verdict.wait;
     verdict.kind = Verdict::Kind::kIgnore;
     verdict.ignored = "account_inactive";
   }
@@ -392,11 +390,17 @@ void Worker::ApplyAccount(Account* account, const Event& event, ChangeSet* chang
   seq->second = event.seq;
   const bool contradicts = account->state.active != frame.active && !account->status_source.empty() &&
                            account->status_source != event.source_name;
+  if (contradicts && frame.active && options_.host_status != nullptr && !MayAskStatus(*account)) {
+    // Nobody can say yet who is right. Hidden is the safe side, and heals: the account's next commit asks.
+    change->account.reset();
+    options_.counters->Count("status_unconfirmed");
+    return;
+  }
   account->state.active = frame.active;
   account->state.status = std::string(frame.status.value_or(std::string_view()));
   account->status_source = event.source_name;
   // Two sources contradict each other: the account's host decides.
-  if (contradicts) (void)AskStatus(account, event.source);
+  if (contradicts && MayAskStatus(*account)) (void)AskStatus(account, event.source);
 }
 
 void Worker::WriteState(const Account& account, const Event& event, const Verdict& verdict) {

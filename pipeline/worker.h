@@ -95,6 +95,8 @@ class Worker {
   void StartWaiting(sync::Account* account, sync::Wait wait);
   void Ask(sync::Account* account);
   bool AskStatus(sync::Account* account, const Source* source);
+  // A host is asked about one account only so often, whatever a source makes of it.
+  bool MayAskStatus(const sync::Account& account) const;
   void OnNotes();
   void OnIdentityNote(const Note& note);
   void OnHandleNote(const Note& note);
