@@ -32,15 +32,15 @@ std::vector<firehose::StreamVerdict> InlineConsumer::Run(const std::vector<Arriv
   for (const Arrival& arrival : arrivals) {
     auto& guard = guards[arrival.source];
     if (guard) continue;
-    guard = std::make_unique<firehose::StreamGuard>(std::string(arrival.source), firehose::StreamGuard::Mode::kLive, &intake,
-                                                    options_.counters);
+    guard = std::make_unique<firehose::StreamGuard>(
+        std::string(arrival.source), firehose::StreamGuard::Mode::kLive, &intake, options_.counters);
     guard->Start(std::nullopt);
-    sources.push_back(intake.AddSource(std::string(arrival.source), std::nullopt, sources_[std::string(arrival.source)]));
+    sources.push_back(
+        intake.AddSource(std::string(arrival.source), std::nullopt, sources_[std::string(arrival.source)]));
   }
   worker.SetSources(sources);
-  const auto held = store_->MakeReader()->ForEachHeldAccount([&](const sync::HeldAccount& account) {
-    worker.AddHeldAccount(account);
-  });
+  const auto held = store_->MakeReader()->ForEachHeldAccount(
+      [&](const sync::HeldAccount& account) { worker.AddHeldAccount(account); });
   EXPECT_TRUE(held.ok()) << held;
 
   std::vector<firehose::StreamVerdict> verdicts;

@@ -12,7 +12,8 @@ std::vector<std::string> MemoryTables::Visible() const {
     const auto& [did, collection, rkey] = key;
     const auto repo = repos.find(did);
     if (record.deleted || (repo != repos.end() && !repo->second.state.active)) continue;
-    rows.push_back(did + "/" + collection + "/" + rkey + " " + std::string(repo::VerificationName(record.verification)));
+    rows.push_back(did + "/" + collection + "/" + rkey + " " +
+                   std::string(repo::VerificationName(record.verification)));
   }
   return rows;
 }
@@ -21,6 +22,31 @@ std::vector<Reject> MemoryTables::Rejects() const {
   std::vector<Reject> rejects;
   for (const MemoryDeadLetter& letter : dead_letters) rejects.push_back(letter.reject);
   return rejects;
+}
+
+std::vector<std::string> MemoryTables::Facts() const {
+  std::vector<std::string> facts;
+  for (const auto& [key, record] : records) {
+    const auto& [did, collection, rkey] = key;
+    facts.push_back("record " + did + "/" + collection + "/" + rkey + " " + record.cid + " " + record.rev +
+                    " " + record.commit_cid + " " + std::string(repo::VerificationName(record.verification)) +
+                    " " + record.allowed + (record.deleted ? " deleted" : ""));
+  }
+  for (const auto& [did, repo] : repos) {
+    const sync::AccountState& state = repo.state;
+    std::string fact =
+        "repo " + did + " " + std::string(sync::SyncStateName(state.sync_state)) + " " + repo.reason;
+    if (state.head)
+      fact += " " + state.head->rev + " " + state.head->data.ToString() + " " + state.head->commit.ToString();
+    facts.push_back(fact + (state.active ? " active " : " inactive ") + state.status);
+  }
+  for (const auto& [did, events] : held) {
+    for (const auto& [ordinal, event] : events) {
+      facts.push_back("held " + did + " " + event.source + " " + std::to_string(event.seq) + " " +
+                      event.reason);
+    }
+  }
+  return facts;
 }
 
 absl::Status MemoryStore::Apply(const indexer::Batch& batch, indexer::ApplyResult* result) {
@@ -40,8 +66,10 @@ void MemoryStore::Apply(const ChangeSet& change, indexer::ApplyResult* result) {
     record.verification = change.verification;
     record.allowed = change.allowed;
     record.deleted = row.op == repo::Action::kDelete;
-    const auto [at, added] = tables_.records.try_emplace({did, std::string(row.collection), std::string(row.rkey)}, record);
-    const bool was_strong = repo::IsStrong(at->second.verification), is_strong = repo::IsStrong(record.verification);
+    const auto [at, added] =
+        tables_.records.try_emplace({did, std::string(row.collection), std::string(row.rkey)}, record);
+    const bool was_strong = repo::IsStrong(at->second.verification),
+               is_strong = repo::IsStrong(record.verification);
     const bool newer = was_strong != is_strong ? is_strong : record.rev > at->second.rev;
     if (!added && !newer) {
       ++result->rows_stale;
@@ -73,8 +101,9 @@ void MemoryStore::Apply(const ChangeSet& change, indexer::ApplyResult* result) {
     held.erase(held.begin(), held.upper_bound(change.held_done->ordinal));
   }
   for (const indexer::HeldRow& row : change.held) {
-    tables_.held[std::string(row.did)][row.ordinal] = {row.ordinal, std::string(row.source), row.seq, std::string(row.reason),
-                                                       row.gated, std::string(AsText(row.frame)), row.arrived_at};
+    tables_.held[std::string(row.did)][row.ordinal] = {
+        row.ordinal, std::string(row.source),        row.seq,       std::string(row.reason),
+        row.gated,   std::string(AsText(row.frame)), row.arrived_at};
   }
   if (!change.identity_purged.empty()) tables_.identities.erase(std::string(change.identity_purged));
   if (change.identity) tables_.identities[change.identity->did] = change.identity;

@@ -1,7 +1,8 @@
 #pragma once
 
-// A store in plain maps: where a test's pipeline ends, and what it reads back. Keeps what the tables keep, by the same rules
-// (docs/schema.md), as far as verification needs them; the true stores are held to those rules by tests/indexer/. Thread-safe.
+// A store in plain maps: where a test's pipeline ends, and what it reads back. Keeps what the tables keep, by
+// the same rules (docs/schema.md), as far as verification needs them; the true stores are held to those rules
+// by tests/indexer/. Thread-safe.
 
 #include <cstdint>
 #include <map>
@@ -54,6 +55,9 @@ struct MemoryTables {
   // "did/collection/rkey level", one each, without tombstones and hidden accounts.
   std::vector<std::string> Visible() const;
   std::vector<Reject> Rejects() const;  // of dead_letters, in their order
+  // What an event may have changed, a line per fact: records, accounts and what is held. Not what was
+  // refused.
+  std::vector<std::string> Facts() const;
 };
 
 class MemoryStore final : public pipeline::Output {
