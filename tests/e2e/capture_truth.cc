@@ -55,7 +55,8 @@ CaptureTruth::CaptureTruth(const std::vector<CapturedStream>& streams, bool as_p
     const json::object* message;
   };
   std::vector<std::vector<json::object>> messages;
-  for (const CapturedStream& stream : streams) messages.push_back(ReadNdjson(stream.File(".messages.ndjson")));
+  for (const CapturedStream& stream : streams)
+    messages.push_back(ReadNdjson(stream.File(".messages.ndjson")));
   std::vector<Placed> all;
   for (size_t i = 0; i < messages.size(); ++i) {
     std::string latest;
@@ -76,7 +77,8 @@ void CaptureTruth::LoadDocuments(const std::vector<CapturedStream>& streams) {
     std::string host = TextOf(line, "pds");
     host = host.substr(host.find("://") + 3);
     for (const auto& [stream, from] : line.at("from_seq").as_object()) {
-      if (from.is_int64()) documents_[{TextOf(line, "did"), std::string(stream)}].emplace_back(from.as_int64(), host);
+      if (from.is_int64())
+        documents_[{TextOf(line, "did"), std::string(stream)}].emplace_back(from.as_int64(), host);
     }
   }
   // A stream's own host is the one that most of its accounts live on.
@@ -116,7 +118,8 @@ CaptureTruth::Event CaptureTruth::Take(const std::string& stream, const json::ob
     return {};
   }
   if (!account.active) return {Fate::kIgnored, "", ""};
-  if (type == "#commit" && !account.rev.empty() && TextOf(message, "rev") <= account.rev) return {Fate::kIgnored, "", ""};
+  if (type == "#commit" && !account.rev.empty() && TextOf(message, "rev") <= account.rev)
+    return {Fate::kIgnored, "", ""};
   if (account.sync_state == "desynchronized") return {Fate::kHeld, "", ""};
   if (!here) return {Fate::kRefused, "account_wrong_host", ""};
   if (!message.at("sig_ok").as_bool()) return {Fate::kRefused, "signature_mismatch", ""};
@@ -144,7 +147,8 @@ CaptureTruth::Event CaptureTruth::TakeCommit(const json::object& message, Accoun
   for (const json::value& op : message.at("ops").as_array()) {
     const std::string path = TextOf(op.as_object(), "path");
     const size_t slash = path.find('/');
-    levels_[TextOf(message, "did") + " " + path.substr(0, slash) + " " + path.substr(slash + 1)] = event.verification;
+    levels_[TextOf(message, "did") + " " + path.substr(0, slash) + " " + path.substr(slash + 1)] =
+        event.verification;
   }
   return event;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Captures of real streams, and what a consumer must make of them: worked out from the reference implementation's reading of the
-// frames (the captures' README) with the rules of docs/verification.md, without any of the consumer's own code.
+// Captures of real streams, and what a consumer must make of them: worked out from the reference
+// implementation's reading of the frames (the captures' README) with the rules of docs/verification.md,
+// without any of the consumer's own code.
 
 #include <boost/json.hpp>
 #include <cstdint>
@@ -19,7 +20,9 @@ struct CapturedStream {
   std::filesystem::path folder;
   std::string base, pds, file;
   std::filesystem::path Path() const { return folder / file; }
-  std::filesystem::path File(const std::string& suffix) const { return folder / (std::filesystem::path(file).stem().string() + suffix); }
+  std::filesystem::path File(const std::string& suffix) const {
+    return folder / (std::filesystem::path(file).stem().string() + suffix);
+  }
   std::filesystem::path BaseFile(const std::string& suffix) const { return folder / (base + suffix); }
   // The --did-docs argument: FILE#MEMBER.
   std::string DidDocs() const { return BaseFile(".dids.ndjson").string() + "#" + pds; }
@@ -47,8 +50,8 @@ class CaptureTruth {
     std::string verification;  // of a #commit that passes
   };
 
-  // Takes all events of `streams`, side by side in the order of their times. `as_pds`: each stream counts as its PDS's and speaks
-  // only for the accounts that live there; otherwise as a relay's.
+  // Takes all events of `streams`, side by side in the order of their times. `as_pds`: each stream counts as
+  // its PDS's and speaks only for the accounts that live there; otherwise as a relay's.
   CaptureTruth(const std::vector<CapturedStream>& streams, bool as_pds);
 
   // By stream (its `pds`) and seq.

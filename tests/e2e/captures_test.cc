@@ -1,6 +1,6 @@
-// The program against real captures: what `penstock replay` prints, and what its tables hold, is what the reference
-// implementation made of the same frames, at level `cid` and at level `full`. Takes every *.counts.json in $PENSTOCK_CAPTURES,
-// whatever its name.
+// The program against real captures: what `penstock replay` prints, and what its tables hold, is what the
+// reference implementation made of the same frames, at level `cid` and at level `full`. Takes every
+// *.counts.json in $PENSTOCK_CAPTURES, whatever its name.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,8 +26,8 @@ using Fate = CaptureTruth::Fate;
 
 std::string Text(const json::value& value) { return std::string(value.as_string()); }
 
-// The reference's text decoder drops a U+FEFF at the start of a text, so its JSON is not quite what was signed
-// (docs/gotchas.md). Ours is: the CIDs of our own JSON say so below.
+// The reference's text decoder drops a U+FEFF at the start of a text, so its JSON is not quite what was
+// signed (docs/gotchas.md). Ours is: the CIDs of our own JSON say so below.
 json::value WithoutByteOrderMarks(json::value value) {
   constexpr std::string_view kMark = "\xef\xbb\xbf";
   if (json::string* text = value.if_string(); text != nullptr && std::string_view(*text).starts_with(kMark)) {
@@ -43,9 +43,10 @@ json::value WithoutByteOrderMarks(json::value value) {
 // The members of a line that both sides have to agree on, null and absent alike.
 json::object Comparable(const json::value& line) {
   json::object out;
-  for (const char* name : {"seq", "type", "did", "rev", "action", "collection", "rkey", "cid", "record", "handle", "active",
-                           "status", "commit", "data"}) {
-    if (const json::value* value = line.as_object().if_contains(name); value != nullptr && !value->is_null()) {
+  for (const char* name : {"seq", "type", "did", "rev", "action", "collection", "rkey", "cid", "record",
+                           "handle", "active", "status", "commit", "data"}) {
+    if (const json::value* value = line.as_object().if_contains(name);
+        value != nullptr && !value->is_null()) {
       out[name] = WithoutByteOrderMarks(*value);
     }
   }
@@ -71,7 +72,8 @@ void ExpectLines(const std::vector<json::value>& printed, const std::vector<json
     ASSERT_EQ(Comparable(line), Comparable(expected[i])) << "line " << i + 1;
     const json::value* record = line.as_object().if_contains("record");
     if (record == nullptr) continue;
-    // Not only what the reference says, but what was signed: the printed record, encoded again, has the printed CID.
+    // Not only what the reference says, but what was signed: the printed record, encoded again, has the
+    // printed CID.
     const auto block = cbor::JsonToCbor(json::serialize(*record));
     ASSERT_TRUE(block.ok()) << block.status() << " line " << i + 1;
     ASSERT_EQ(cbor::Cid::OfBlock(AsBytes(*block)).ToString(), Text(line.at("cid"))) << "line " << i + 1;
@@ -89,7 +91,8 @@ TEST(Captures, ReplayPrintsExactlyWhatTheReferenceSees) {
   if (streams.empty()) GTEST_SKIP() << "no captures: set PENSTOCK_CAPTURES";
   for (const CapturedStream& stream : streams) {
     SCOPED_TRACE(stream.file);
-    const ProgramRun run = RunProgram({"replay", stream.Path().string(), "--verify", "cid", "--out", "ndjson"});
+    const ProgramRun run =
+        RunProgram({"replay", stream.Path().string(), "--verify", "cid", "--out", "ndjson"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
     const std::vector<json::object> expected = ReadNdjson(stream.File(".events.ndjson"));
     ExpectLines(PrintedLines(run.out), expected);
@@ -97,20 +100,21 @@ TEST(Captures, ReplayPrintsExactlyWhatTheReferenceSees) {
   }
 }
 
-// Every commit that the reference accepts is accepted, with the level that it earned; what is refused is what the reference
-// refuses.
+// Every commit that the reference accepts is accepted, with the level that it earned; what is refused is what
+// the reference refuses.
 TEST(Captures, ReplayAtFullPrintsWhatTheReferenceAccepts) {
   const std::vector<CapturedStream> streams = AllStreams();
   if (streams.empty()) GTEST_SKIP() << "no captures: set PENSTOCK_CAPTURES";
   for (const CapturedStream& stream : streams) {
     SCOPED_TRACE(stream.file);
-    const ProgramRun run = RunProgram({"replay", stream.Path().string(), "--verify", "full", "--did-docs", stream.DidDocs(),
-                                       "--workers", "2", "--out", "ndjson"});
+    const ProgramRun run = RunProgram({"replay", stream.Path().string(), "--verify", "full", "--did-docs",
+                                       stream.DidDocs(), "--workers", "2", "--out", "ndjson"});
     ASSERT_EQ(run.exit_code, 0) << run.err;
     const CaptureTruth truth({stream}, /*as_pds=*/false);
     std::vector<json::object> expected;
     for (json::object& line : ReadNdjson(stream.File(".events.ndjson"))) {
-      if (truth.events().at({stream.pds, line.at("seq").as_int64()}).fate == Fate::kPasses) expected.push_back(std::move(line));
+      if (truth.events().at({stream.pds, line.at("seq").as_int64()}).fate == Fate::kPasses)
+        expected.push_back(std::move(line));
     }
     const std::vector<json::value> printed = PrintedLines(run.out);
     ExpectLines(printed, expected);
@@ -126,7 +130,8 @@ TEST(Captures, ReplayAtFullPrintsWhatTheReferenceAccepts) {
     for (const int64_t seq : truth.Seqs(stream, Fate::kRefused)) {
       const std::string reject = truth.events().at({stream.pds, seq}).reject;
       refused += " " + std::to_string(seq) + " (" + reject + ")";
-      EXPECT_THAT(run.err, testing::ContainsRegex("refused seq=" + std::to_string(seq) + " did=[^ ]* reject=" + reject + " "));
+      EXPECT_THAT(run.err, testing::ContainsRegex("refused seq=" + std::to_string(seq) +
+                                                  " did=[^ ]* reject=" + reject + " "));
     }
     size_t refusals = 0;
     for (size_t at = 0; (at = run.err.find("refused seq=", at)) != std::string::npos; ++at) ++refusals;
@@ -158,8 +163,8 @@ struct ExpectedRecord {
   json::value value;
 };
 
-// "did collection rkey" -> the record, of accounts that are active at the end on the host they live on. `pds`: of this one only, or
-// of all.
+// "did collection rkey" -> the record, of accounts that are active at the end on the host they live on.
+// `pds`: of this one only, or of all.
 std::map<std::string, ExpectedRecord> FinalRecords(const CapturedStream& stream, const std::string& pds) {
   std::map<std::string, ExpectedRecord> expected;
   for (const json::object& record : ReadNdjson(stream.BaseFile(".records.ndjson"))) {
@@ -185,12 +190,14 @@ std::map<std::string, FinalHead> FinalHeads(const CapturedStream& stream, const 
   return heads;
 }
 
-// Compares visible_record with `expected`, accounts of `complete` both ways, others as far as there are rows. Returns how many rows
-// were equal. `levels`: the level that each row must have, or null for all `cid`.
-size_t ExpectRows(TestStore& store, std::map<std::string, ExpectedRecord> expected, const std::set<std::string>& complete,
-                  const std::set<std::string>& hidden, const std::map<std::string, std::string>* levels) {
+// Compares visible_record with `expected`, accounts of `complete` both ways, others as far as there are rows.
+// Returns how many rows were equal. `levels`: the level that each row must have, or null for all `cid`.
+size_t ExpectRows(TestStore& store, std::map<std::string, ExpectedRecord> expected,
+                  const std::set<std::string>& complete, const std::set<std::string>& hidden,
+                  const std::map<std::string, std::string>* levels) {
   size_t equal = 0;
-  for (const auto& row : store.Query("SELECT did, collection, rkey, cid, value, value_lossy, verification FROM visible_record")) {
+  for (const auto& row : store.Query(
+           "SELECT did, collection, rkey, cid, value, value_lossy, verification FROM visible_record")) {
     const std::string did = row[0].value();
     const std::string key = did + " " + row[1].value() + " " + row[2].value();
     EXPECT_FALSE(hidden.contains(did)) << did << " is not active, its rows must be hidden";
@@ -201,7 +208,8 @@ size_t ExpectRows(TestStore& store, std::map<std::string, ExpectedRecord> expect
       continue;
     }
     EXPECT_EQ(row[3].value(), it->second.cid) << key;
-    // U+0000 is the one thing that a column cannot hold; the CID above and the bytes say that the record is right.
+    // U+0000 is the one thing that a column cannot hold; the CID above and the bytes say that the record is
+    // right.
     const bool lossy = row[5] == "t" || row[5] == "1" || row[5] == "true";
     if (!lossy) {
       EXPECT_EQ(WithoutByteOrderMarks(json::parse(row[4].value())), it->second.value) << key;
@@ -209,8 +217,11 @@ size_t ExpectRows(TestStore& store, std::map<std::string, ExpectedRecord> expect
     expected.erase(it);
     ++equal;
   }
-  std::erase_if(expected, [&](const auto& record) { return !complete.contains(record.first.substr(0, record.first.find(' '))); });
-  EXPECT_TRUE(expected.empty()) << expected.size() << " rows are missing, the first is " << expected.begin()->first;
+  std::erase_if(expected, [&](const auto& record) {
+    return !complete.contains(record.first.substr(0, record.first.find(' ')));
+  });
+  EXPECT_TRUE(expected.empty()) << expected.size() << " rows are missing, the first is "
+                                << expected.begin()->first;
   return equal;
 }
 
@@ -223,7 +234,8 @@ TEST_P(CapturedTables, EqualTheFinalStateOfEveryActiveRepoSeenFromItsStart) {
     if (!store->available()) GTEST_SKIP() << store->why_not();
     std::set<std::string> complete, hidden;
     for (const json::object& message : ReadNdjson(stream.File(".messages.ndjson"))) {
-      if (Text(message.at("type")) == "#commit" && message.at("since").is_null()) complete.insert(Text(message.at("did")));
+      if (Text(message.at("type")) == "#commit" && message.at("since").is_null())
+        complete.insert(Text(message.at("did")));
     }
     for (const auto& [did, head] : FinalHeads(stream, stream.pds)) {
       if (head.active) continue;
@@ -232,16 +244,18 @@ TEST_P(CapturedTables, EqualTheFinalStateOfEveryActiveRepoSeenFromItsStart) {
     }
     const size_t equal = ExpectRows(*store, FinalRecords(stream, stream.pds), complete, hidden, nullptr);
     EXPECT_GT(equal, 0u);
-    std::printf("captures/%s into %s: %zu rows equal, %zu accounts hidden\n", stream.file.c_str(), GetParam().c_str(), equal,
-                hidden.size());
+    std::printf("captures/%s into %s: %zu rows equal, %zu accounts hidden\n", stream.file.c_str(),
+                GetParam().c_str(), equal, hidden.size());
   }
 }
 
 // Table repo against what the truth says, and against how the hosts list their accounts at the end.
-size_t ExpectAccounts(TestStore& store, const CaptureTruth& truth, const std::map<std::string, FinalHead>& heads) {
+size_t ExpectAccounts(TestStore& store, const CaptureTruth& truth,
+                      const std::map<std::string, FinalHead>& heads) {
   size_t equal = 0;
   std::map<std::string, std::vector<std::optional<std::string>>> rows;
-  for (auto& row : store.Query("SELECT did, sync_state, rev, data, commit_cid, active FROM repo")) rows[row[0].value()] = row;
+  for (auto& row : store.Query("SELECT did, sync_state, rev, data, commit_cid, active FROM repo"))
+    rows[row[0].value()] = row;
   for (const auto& [did, account] : truth.accounts()) {
     if (!account.seen) continue;
     SCOPED_TRACE(did);
@@ -290,22 +304,25 @@ TEST_P(CapturedTables, AtFullEachRowHasTheLevelThatItEarned) {
   if (streams.empty()) GTEST_SKIP() << "no captures: set PENSTOCK_CAPTURES";
   for (const CapturedStream& stream : streams) {
     SCOPED_TRACE(stream.file);
-    const auto store = Replay({stream.Path().string(), "--verify", "full", "--did-docs", stream.DidDocs(), "--workers", "2"});
+    const auto store = Replay(
+        {stream.Path().string(), "--verify", "full", "--did-docs", stream.DidDocs(), "--workers", "2"});
     if (!store->available()) GTEST_SKIP() << store->why_not();
     const CaptureTruth truth({stream}, /*as_pds=*/false);
-    const size_t rows = ExpectRows(*store, FinalRecords(stream, stream.pds), Complete(truth), Hidden(truth), &truth.levels());
+    const size_t rows =
+        ExpectRows(*store, FinalRecords(stream, stream.pds), Complete(truth), Hidden(truth), &truth.levels());
     const size_t accounts = ExpectAccounts(*store, truth, FinalHeads(stream, stream.pds));
     EXPECT_GT(rows, 0u);
     EXPECT_GT(accounts, 0u);
     EXPECT_EQ(Count(*store, "dead_letter"), truth.Seqs(stream, Fate::kRefused).size());
     EXPECT_EQ(Count(*store, "held_event"), truth.Seqs(stream, Fate::kHeld).size());
-    std::printf("captures/%s at full into %s: %zu rows and %zu accounts equal, %zu complete, %zu hidden\n", stream.file.c_str(),
-                GetParam().c_str(), rows, accounts, Complete(truth).size(), Hidden(truth).size());
+    std::printf("captures/%s at full into %s: %zu rows and %zu accounts equal, %zu complete, %zu hidden\n",
+                stream.file.c_str(), GetParam().c_str(), rows, accounts, Complete(truth).size(),
+                Hidden(truth).size());
   }
 }
 
-// All streams of a base as the sources of one run, each as its own PDS: accounts that move are followed across, and the end is what
-// the hosts together hold.
+// All streams of a base as the sources of one run, each as its own PDS: accounts that move are followed
+// across, and the end is what the hosts together hold.
 TEST_P(CapturedTables, AtFullAllStreamsTogetherEqualTheUnionOfTheirHosts) {
   const auto bases = CapturedBases();
   if (bases.empty()) GTEST_SKIP() << "no captures: set PENSTOCK_CAPTURES";
@@ -324,7 +341,8 @@ TEST_P(CapturedTables, AtFullAllStreamsTogetherEqualTheUnionOfTheirHosts) {
     args.insert(args.end(), {"--pds", hosts});
     const auto store = Replay(args);
     if (!store->available()) GTEST_SKIP() << store->why_not();
-    const size_t rows = ExpectRows(*store, FinalRecords(streams[0], ""), Complete(truth), Hidden(truth), &truth.levels());
+    const size_t rows =
+        ExpectRows(*store, FinalRecords(streams[0], ""), Complete(truth), Hidden(truth), &truth.levels());
     const size_t accounts = ExpectAccounts(*store, truth, FinalHeads(streams[0], ""));
     EXPECT_GT(rows, 0u);
     EXPECT_GT(accounts, 0u);
@@ -335,9 +353,11 @@ TEST_P(CapturedTables, AtFullAllStreamsTogetherEqualTheUnionOfTheirHosts) {
     }
     EXPECT_EQ(Count(*store, "dead_letter"), refused);
     EXPECT_EQ(Count(*store, "held_event"), held);
-    std::printf("captures/%s, %zu streams in one run into %s: %zu rows and %zu accounts equal, %zu complete, %zu hidden, %zu refused\n",
-                base.c_str(), streams.size(), GetParam().c_str(), rows, accounts, Complete(truth).size(), Hidden(truth).size(),
-                refused);
+    std::printf(
+        "captures/%s, %zu streams in one run into %s: %zu rows and %zu accounts equal, %zu complete, %zu "
+        "hidden, %zu refused\n",
+        base.c_str(), streams.size(), GetParam().c_str(), rows, accounts, Complete(truth).size(),
+        Hidden(truth).size(), refused);
   }
 }
 

@@ -1,5 +1,5 @@
-// What becomes of the events of others at level `full`: made-up hostile frames against the state that each of them meets, and
-// whole conversations of a relay's own tests.
+// What becomes of the events of others at level `full`: made-up hostile frames against the state that each of
+// them meets, and whole conversations of a relay's own tests.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -47,8 +47,9 @@ std::string NameOf(const absl::Status& status) {
 }
 
 identity::IdentityPtr IdentityFrom(std::string_view did, const json::value& document, int64_t asked_us) {
-  identity::Identity identity = document.is_null() ? identity::NoIdentity(did, Reject::kDidNotFound)
-                                                   : identity::ParseDidDocument(did, json::serialize(document));
+  identity::Identity identity = document.is_null()
+                                    ? identity::NoIdentity(did, Reject::kDidNotFound)
+                                    : identity::ParseDidDocument(did, json::serialize(document));
   identity.did = did;
   identity.asked_us = asked_us;
   return std::make_shared<identity::Identity>(std::move(identity));
@@ -99,13 +100,14 @@ Case CaseFrom(const json::object& line) {
   c.now_us = repo::Datetime::Parse(Str(line.at("now")))->micros;
   if (const json::object* prior = line.at("prior").if_object()) {
     c.prior.sync_state = SyncState::kSynchronized;
-    c.prior.head = sync::Head{std::string(Str(prior->at("rev"))), *cbor::Cid::FromString(Str(prior->at("data"))), {}};
+    c.prior.head =
+        sync::Head{std::string(Str(prior->at("rev"))), *cbor::Cid::FromString(Str(prior->at("data"))), {}};
   }
   return c;
 }
 
-// The reasons of the refusals that take a key, an inversion or the account's state; tests/vectors/frames_vectors_test.cc has those
-// that the frame shows by itself.
+// The reasons of the refusals that take a key, an inversion or the account's state;
+// tests/vectors/frames_vectors_test.cc has those that the frame shows by itself.
 const std::map<std::string, std::string> kReasons = {
     {"sig-high-s-p256", "signature_high_s"},
     {"sig-der", "signature_length"},
@@ -121,8 +123,8 @@ const std::map<std::string, std::string> kReasons = {
     {"sync-new-state", "chain_broken"},
 };
 
-// The outcomes of the vectors' README that our verdict stands for. A commit that is refused although its signature is good makes the
-// account desynchronised as well, so it is a "desync" too.
+// The outcomes of the vectors' README that our verdict stands for. A commit that is refused although its
+// signature is good makes the account desynchronised as well, so it is a "desync" too.
 std::vector<std::string> OutcomesOf(const Verdict& verdict) {
   switch (verdict.kind) {
     case Kind::kApply:
@@ -207,7 +209,8 @@ TEST_F(JudgeVectors, SyntheticFrames) {
       EXPECT_FALSE(verdict.has_head);
     }
 
-    // And what the consumer makes of it: rows exactly where the event is accepted, desynchronised exactly where the verdict says so.
+    // And what the consumer makes of it: rows exactly where the event is accepted, desynchronised exactly
+    // where the verdict says so.
     test::MemoryStore store;
     const std::string did(frame.did.text());
     if (c.prior.head) {
@@ -221,7 +224,9 @@ TEST_F(JudgeVectors, SyntheticFrames) {
     const auto guarded = consumer.Run({{kRelay, AsText(c.message)}});
     const test::MemoryTables tables = store.tables();
     const bool ends = c.expect == "drop-connection" || c.expect == "error-frame";
-    EXPECT_EQ(guarded.front().action == StreamAction::kReconnect || guarded.front().action == StreamAction::kStop, ends);
+    EXPECT_EQ(
+        guarded.front().action == StreamAction::kReconnect || guarded.front().action == StreamAction::kStop,
+        ends);
     EXPECT_EQ(tables.records.size(), verdict.kind == Kind::kApply ? frame.ops.size() : 0u);
     for (const auto& [key, record] : tables.records) EXPECT_EQ(record.verification, Verification::kFull);
     const bool refused = outcomes.front() == "reject";
@@ -230,7 +235,8 @@ TEST_F(JudgeVectors, SyntheticFrames) {
       EXPECT_EQ(RejectName(tables.dead_letters[0].reject), reason);
     }
     const auto repo = tables.repos.find(did);
-    const bool desynchronized = repo != tables.repos.end() && sync::IsHeldState(repo->second.state.sync_state);
+    const bool desynchronized =
+        repo != tables.repos.end() && sync::IsHeldState(repo->second.state.sync_state);
     EXPECT_EQ(desynchronized, sync::IsHeldState(verdict.next));
     if (desynchronized) {
       ASSERT_TRUE(repo->second.state.head.has_value());
@@ -261,7 +267,9 @@ json::object DocumentOf(const json::object& identity) {
                     {"publicKeyMultibase", key.at("publicKeyMultibase")}});
   }
   for (const auto& [name, service] : identity.at("services").as_object()) {
-    services.push_back({{"id", "#" + std::string(name)}, {"type", service.at("type")}, {"serviceEndpoint", service.at("url")}});
+    services.push_back({{"id", "#" + std::string(name)},
+                        {"type", service.at("type")},
+                        {"serviceEndpoint", service.at("url")}});
   }
   document["verificationMethod"] = std::move(keys);
   document["service"] = std::move(services);
@@ -322,7 +330,8 @@ class RelayScenarios : public JudgeVectors {
   }
   std::vector<fs::path> Files() const {
     std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(folder_ / "indigo/relay-scenarios")) files.push_back(entry.path());
+    for (const auto& entry : fs::directory_iterator(folder_ / "indigo/relay-scenarios"))
+      files.push_back(entry.path());
     std::sort(files.begin(), files.end());
     return files;
   }
@@ -357,7 +366,8 @@ TEST_F(RelayScenarios, StrictConversationsAreFollowed) {
     EXPECT_EQ(RowsOf(tables), Expected(scenario));
     EXPECT_TRUE(tables.dead_letters.empty());
     std::string first;  // the account's first commit is the anchor
-    for (const auto& [key, record] : tables.records) first = first.empty() ? record.rev : std::min(first, record.rev);
+    for (const auto& [key, record] : tables.records)
+      first = first.empty() ? record.rev : std::min(first, record.rev);
     for (const auto& [key, record] : tables.records) {
       EXPECT_THAT(record.verification, AnyOf(Verification::kFull, Verification::kCommit)) << std::get<2>(key);
       if (record.rev > first) {
@@ -374,8 +384,8 @@ TEST_F(RelayScenarios, StrictConversationsAreFollowed) {
   std::printf("indigo/relay-scenarios: %zu strict conversations of %zu messages followed\n", files, messages);
 }
 
-// A lenient relay passes commits without prevData. We cannot undo their ops: nothing of them is applied, and the account is
-// desynchronised, or it would stay as it is forever.
+// A lenient relay passes commits without prevData. We cannot undo their ops: nothing of them is applied, and
+// the account is desynchronised, or it would stay as it is forever.
 TEST_F(RelayScenarios, LenientConversationsDesynchronize) {
   size_t files = 0, messages = 0;
   for (const fs::path& path : Files()) {
@@ -395,7 +405,8 @@ TEST_F(RelayScenarios, LenientConversationsDesynchronize) {
       ++commits;
     }
     EXPECT_THAT(tables.Rejects(), testing::Each(Reject::kCommitPrevDataMissing));
-    EXPECT_EQ(tables.dead_letters.size(), accounts.size()) << "the first one; those after it wait for the resync";
+    EXPECT_EQ(tables.dead_letters.size(), accounts.size())
+        << "the first one; those after it wait for the resync";
     size_t held = 0;
     for (const std::string& did : accounts) {
       EXPECT_EQ(tables.repos.at(did).state.sync_state, SyncState::kDesynchronized);
@@ -405,7 +416,8 @@ TEST_F(RelayScenarios, LenientConversationsDesynchronize) {
     EXPECT_EQ(held, commits - accounts.size());
   }
   EXPECT_GE(files, 3u);
-  std::printf("indigo/relay-scenarios: %zu lenient conversations of %zu messages: desynchronised\n", files, messages);
+  std::printf("indigo/relay-scenarios: %zu lenient conversations of %zu messages: desynchronised\n", files,
+              messages);
 }
 
 TEST_F(RelayScenarios, LenientConversationsPassWithLegacyCommits) {
@@ -418,7 +430,8 @@ TEST_F(RelayScenarios, LenientConversationsPassWithLegacyCommits) {
     ++files;
     const test::MemoryTables tables = Play(scenario);
     EXPECT_TRUE(tables.dead_letters.empty());
-    // A relaxed commit has no prevData, but its `since` is compared: the conversation may itself have left something out.
+    // A relaxed commit has no prevData, but its `since` is compared: the conversation may itself have left
+    // something out.
     std::map<std::string, std::string> expected;
     for (const auto& [key, rev] : Expected(scenario)) {
       const std::string did = key.substr(0, key.find('/'));
@@ -436,8 +449,10 @@ TEST_F(RelayScenarios, LenientConversationsPassWithLegacyCommits) {
     for (const auto& [did, repo] : tables.repos) desynchronized += sync::IsHeldState(repo.state.sync_state);
   }
   EXPECT_GE(files, 3u);
-  std::printf("indigo/relay-scenarios: %zu lenient conversations with --allow legacy-commits: %zu rows, %zu breaks of `since`\n",
-              files, applied, desynchronized);
+  std::printf(
+      "indigo/relay-scenarios: %zu lenient conversations with --allow legacy-commits: %zu rows, %zu breaks "
+      "of `since`\n",
+      files, applied, desynchronized);
 }
 
 // ---- hydrant ----
