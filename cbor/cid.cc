@@ -11,8 +11,6 @@
 namespace penstock::cbor {
 namespace {
 
-constexpr char kBase58[] = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-
 // CIDv0 is exactly a SHA-256 multihash of a dag-pb block.
 constexpr size_t kCidV0Size = 34;
 constexpr uint64_t kCodecDagPb = 0x70;
@@ -31,41 +29,6 @@ bool ReadVarint(Bytes bytes, size_t* at, uint64_t* value) {
     }
   }
   return false;
-}
-
-std::string ToBase58(Bytes bytes) {
-  std::vector<uint8_t> digits;  // base 58, least significant first
-  for (uint8_t byte : bytes) {
-    uint32_t carry = byte;
-    for (uint8_t& digit : digits) {
-      carry += static_cast<uint32_t>(digit) << 8;
-      digit = static_cast<uint8_t>(carry % 58);
-      carry /= 58;
-    }
-    for (; carry > 0; carry /= 58) digits.push_back(static_cast<uint8_t>(carry % 58));
-  }
-  std::string out;
-  for (size_t i = 0; i < bytes.size() && bytes[i] == 0; ++i) out.push_back('1');
-  for (auto it = digits.rbegin(); it != digits.rend(); ++it) out.push_back(kBase58[*it]);
-  return out;
-}
-
-std::optional<std::vector<uint8_t>> FromBase58(std::string_view text) {
-  std::vector<uint8_t> bytes;  // least significant first
-  for (char c : text) {
-    const char* found = static_cast<const char*>(std::memchr(kBase58, c, 58));
-    if (found == nullptr) return std::nullopt;
-    uint32_t carry = static_cast<uint32_t>(found - kBase58);
-    for (uint8_t& byte : bytes) {
-      carry += static_cast<uint32_t>(byte) * 58;
-      byte = static_cast<uint8_t>(carry);
-      carry >>= 8;
-    }
-    for (; carry > 0; carry >>= 8) bytes.push_back(static_cast<uint8_t>(carry));
-  }
-  for (size_t i = 0; i < text.size() && text[i] == '1'; ++i) bytes.push_back(0);
-  std::reverse(bytes.begin(), bytes.end());
-  return bytes;
 }
 
 }  // namespace
