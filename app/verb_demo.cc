@@ -135,6 +135,7 @@ struct DemoCommand {
     store_options.owner = OwnerName();
     store_options.clock = &clock;
     store_options.counters = &counters;
+    store_options.verify = indexer::Verification::kFull;
     ASSIGN_OR_RETURN(const std::unique_ptr<indexer::Store> store, indexer::MakeStore(store_options));
     RETURN_IF_ERROR(store->Open());
 
