@@ -4,14 +4,9 @@
 #include <cstring>
 
 #include "base/status.h"
+#include "repo/mst_check.h"
 
 namespace penstock::repo {
-namespace {
-
-// The root has no parent to say its level: its first key does.
-constexpr int kRootLevel = -1;
-
-}  // namespace
 
 void PartialTree::Clear() {
   open_entries_.clear();
@@ -49,11 +44,7 @@ absl::Status PartialTree::LoadNode(const car::BlockIndex& blocks, uint32_t posit
   RETURN_IF_ERROR(DecodeMstNode(blocks.blocks()[position].data, &left, &open_entries_));
   const size_t end = open_entries_.size();
   if (end - first > max_entries_) return RejectError(Reject::kMstBadNode, "too many entries");
-  if (end == first && is_root) {
-    return left.empty() ? absl::OkStatus() : RejectError(Reject::kMstRootWithoutKey);
-  }
-  if (end == first && left.empty()) return RejectError(Reject::kMstEmptyNode);
-  if (is_root) level = KeyHeight(open_entries_[first].suffix);
+  RETURN_IF_ERROR(CheckMstNode(left, std::span(open_entries_).subspan(first), &level));
 
   if (!left.empty()) RETURN_IF_ERROR(LoadSubtree(blocks, left, level - 1));
   std::string_view before;
@@ -61,12 +52,11 @@ absl::Status PartialTree::LoadNode(const car::BlockIndex& blocks, uint32_t posit
     const MstEntry entry = open_entries_[i];  // a copy: the vector grows below
     std::string_view key;
     RETURN_IF_ERROR(WholeKey(entry, before, &key));
-    // Ascending over the whole walk: so also within the parent's range, and without overlap between nodes.
     // Where no subtree came between, WholeKey has compared the two.
     const bool compared = last_key_.data() == before.data();
-    if (!compared && key <= last_key_) return RejectError(Reject::kMstKeyOrder);
+    if (!compared) RETURN_IF_ERROR(CheckMstOrder(last_key_, key));
     const bool gave_the_level = is_root && i == first;
-    if (!gave_the_level && KeyHeight(key) != level) return RejectError(Reject::kMstWrongHeight);
+    if (!gave_the_level) RETURN_IF_ERROR(CheckMstHeight(key, level));
     key_positions_.push_back(static_cast<uint32_t>(items_.size()));
     items_.push_back(Item{key, entry.value, level});
     before = last_key_ = key;
@@ -77,7 +67,7 @@ absl::Status PartialTree::LoadNode(const car::BlockIndex& blocks, uint32_t posit
 }
 
 absl::Status PartialTree::LoadSubtree(const car::BlockIndex& blocks, const cbor::CidView& cid, int level) {
-  if (level < 0) return RejectError(Reject::kMstTooDeep);
+  RETURN_IF_ERROR(CheckMstChildLevel(level));
   const uint32_t position = blocks.PositionOf(cid);
   if (position != car::BlockIndex::kNotFound) return LoadNode(blocks, position, level);
   items_.push_back(Item{{}, cid, level});
@@ -86,19 +76,9 @@ absl::Status PartialTree::LoadSubtree(const car::BlockIndex& blocks, const cbor:
 }
 
 absl::Status PartialTree::WholeKey(const MstEntry& entry, std::string_view before, std::string_view* key) {
-  // `before` is empty for a node's first entry, which so cannot have a prefix.
-  if (entry.prefix > before.size()) return RejectError(Reject::kMstBadPrefix);
+  RETURN_IF_ERROR(CheckMstEntry(entry, before));
   const size_t prefix = static_cast<size_t>(entry.prefix);
   const size_t size = prefix + entry.suffix.size();
-  if (size == 0 || size > kMaxMstKeyBytes) return RejectError(Reject::kMstBadKey);
-  // The shared bytes need no comparison: the key is greater if the first byte that is not shared is.
-  if (entry.suffix.empty()) return RejectError(Reject::kMstKeyOrder);
-  if (prefix < before.size()) {
-    const uint8_t here = static_cast<uint8_t>(entry.suffix.front());
-    const uint8_t there = static_cast<uint8_t>(before[prefix]);
-    if (here == there) return RejectError(Reject::kMstBadPrefix, "not maximal");
-    if (here < there) return RejectError(Reject::kMstKeyOrder);
-  }
   if (prefix == 0) {
     *key = entry.suffix;
     return absl::OkStatus();

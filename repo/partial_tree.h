@@ -64,8 +64,8 @@ class PartialTree {
  private:
   absl::Status LoadNode(const car::BlockIndex& blocks, uint32_t position, int level);
   absl::Status LoadSubtree(const car::BlockIndex& blocks, const cbor::CidView& cid, int level);
-  // Joins `entry` to the whole key before it in its node (empty for the first), and checks prefix, size, and
-  // that it is the greater of the two. `*key` gets the result.
+  // Joins `entry` to the whole key before it in its node (empty for the first) after CheckMstEntry. `*key` gets
+  // the result.
   absl::Status WholeKey(const MstEntry& entry, std::string_view before, std::string_view* key);
   void Clear();
 
