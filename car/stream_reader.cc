@@ -11,8 +11,8 @@ namespace penstock::car {
 void StreamReader::Reset(const StreamLimits& limits) {
   limits_ = limits;
   piece_ = Bytes();
-  // One large section must not hold its memory for good.
-  if (cut_.capacity() > size_t{256} << 10) cut_ = std::string();
+  // One large section must not hold its memory for good. (Assigning an empty string would keep it.)
+  if (cut_.capacity() > size_t{256} << 10) std::string().swap(cut_);
   cut_.clear();
   taken_ = 0;
   offset_ = 0;

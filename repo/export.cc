@@ -6,6 +6,19 @@
 
 namespace penstock::repo {
 
+absl::Status CheckExportedCommit(Bytes block, const ExportOptions& options, CommitObject* commit,
+                                 std::string* scratch) {
+  ASSIGN_OR_RETURN(*commit, DecodeCommit(block, options.versions));
+  if (options.did && !(commit->did == *options.did)) return RejectError(Reject::kCommitDidMismatch);
+  // Version 2 may come without a rev.
+  const std::optional<Tid> rev = Tid::Parse(commit->rev);
+  if (options.now_us && rev && rev->micros() > *options.now_us + kMaxFutureUs) {
+    return RejectError(Reject::kCommitFutureRev);
+  }
+  if (options.key == nullptr) return absl::OkStatus();
+  return CheckCommitSignature(*options.key, block, *commit, scratch);
+}
+
 void ExportVerifier::Clear() {
   commit_ = CommitObject();
   commit_block_ = Bytes();
@@ -27,16 +40,8 @@ absl::Status ExportVerifier::CheckCommit(const ExportOptions& options) {
   const std::optional<Bytes> block = blocks_.Find(blocks_.root());
   if (!block) return RejectError(Reject::kCarMissingBlock, "commit");
   if (!blocks_.root().IsBlessedData()) return RejectError(Reject::kCidUnsupported, "commit");
-  ASSIGN_OR_RETURN(commit_, DecodeCommit(*block, options.versions));
   commit_block_ = *block;
-  if (options.did && !(commit_.did == *options.did)) return RejectError(Reject::kCommitDidMismatch);
-  // Version 2 may come without a rev.
-  const std::optional<Tid> rev = Tid::Parse(commit_.rev);
-  if (options.now_us && rev && rev->micros() > *options.now_us + kMaxFutureUs) {
-    return RejectError(Reject::kCommitFutureRev);
-  }
-  if (options.key == nullptr) return absl::OkStatus();
-  return CheckCommitSignature(*options.key, commit_block_, commit_, &unsigned_);
+  return CheckExportedCommit(commit_block_, options, &commit_, &unsigned_);
 }
 
 absl::Status ExportVerifier::CheckTree() {

@@ -50,6 +50,11 @@ struct UnusableRecord {
   Reject reject;
 };
 
+// `block` as the commit of such a repository: commit object, whose it is, its rev, its signature. `*scratch` is
+// any buffer. Rejects: those of DecodeCommit and CheckCommitSignature, kCommitDidMismatch, kCommitFutureRev.
+absl::Status CheckExportedCommit(Bytes block ABSL_ATTRIBUTE_LIFETIME_BOUND, const ExportOptions& options,
+                                 CommitObject* commit, std::string* scratch);
+
 // Reusable; the last repository's tables are kept. Not thread-safe.
 class ExportVerifier {
  public:
