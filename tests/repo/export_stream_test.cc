@@ -1,17 +1,21 @@
 #include "repo/export_stream.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <random>
 
 #include "base/file_spill.h"
 #include "base/status.h"
+#include "fixtures/builder/large_repository.h"
 #include "tests/repo/account_testing.h"
 #include "tests/repo/export_order.h"
 #include "tests/repo/streamed_export.h"
+#include "tests/support/shared_data.h"
 
 namespace penstock::repo {
 namespace {
@@ -302,6 +306,56 @@ TEST_F(ExportStreamTest, TroubleWithTheSpillIsNotThePeersFault) {
   }
   spill_.reads_left = UINT64_MAX;
   EXPECT_EQ(Stream(stream_, car, 100).outcome, "ok") << "and then it goes on";
+}
+
+// The one of bench/export_bench, scaled down: memory follows the number of blocks, not their bytes.
+TEST(LargeRepository, ThroughAFileInBoundedMemory) {
+  namespace fs = std::filesystem;
+  const std::string path = (fs::temp_directory_path() / ("penstock-large-" + std::to_string(getpid()) + ".car")).string();
+  std::vector<Found> all;
+  for (const builder::BlockOrder order : {builder::BlockOrder::kTree, builder::BlockOrder::kShuffled}) {
+    builder::LargeRepositoryOptions made;
+    made.records = 30'000;
+    made.order = order;
+    made.directory = fs::temp_directory_path();
+    const auto repository = WriteLargeRepository(made, path);
+    ASSERT_TRUE(repository.ok()) << Message(repository.status());
+    EXPECT_EQ(fs::file_size(path), repository->bytes);
+    EXPECT_GT(repository->bytes, 10'000'000u);
+
+    const crypto::PublicKey key = *crypto::PublicKey::FromDidKey(repository->did_key);
+    ExportStreamOptions options;
+    options.key = &key;
+    options.did = Did::Parse(repository->did);
+    options.now_us = kNow;
+    FileSpill spill(made.directory);
+    ExportStream stream(&spill);
+    test::Collector collector;
+    ASSERT_TRUE(stream.Begin(options, &collector).ok());
+    std::ifstream file(path, std::ios::binary);
+    std::vector<char> piece(64 * 1024);
+    size_t most = 0;
+    while (file.read(piece.data(), static_cast<std::streamsize>(piece.size())), file.gcount() > 0) {
+      const size_t count = static_cast<size_t>(file.gcount());
+      ASSERT_TRUE(stream.Feed(AsBytes(std::string_view(piece.data(), count))).ok());
+      most = std::max(most, stream.memory());
+    }
+    ASSERT_EQ(test::Outcome(stream.Finish()), "ok");
+    EXPECT_TRUE(spill.on_disk());
+    EXPECT_EQ(stream.record_count(), made.records);
+    EXPECT_EQ(stream.node_count(), repository->nodes);
+    EXPECT_LT(most, stream.block_count() * 43 + 100'000);
+    const size_t part = made.records * 7 / 10;
+    EXPECT_EQ(std::get<0>(collector.found.records[part - 1]), builder::LargeRepositoryKey(part - 1, made.records));
+    EXPECT_EQ(std::get<2>(collector.found.records[part]), builder::LargeRepositoryRecord(part, made.records));
+    all.push_back(Verify(test::ReadFileText(path), options));
+    collector.found.outcome = "ok";
+    collector.found.nodes = stream.node_count();
+    all.push_back(std::move(collector.found));
+    fs::remove(path);
+  }
+  EXPECT_EQ(all[0].outcome, "ok");
+  for (const Found& found : all) EXPECT_TRUE(found == all[0]);
 }
 
 // A repository that is put together by hand: no signature is asked for.
