@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "cbor/second_opinion.h"
+#include "fmt/chrono.h"
 #include "fmt/format.h"
 
 namespace penstock::app {
@@ -30,6 +31,10 @@ std::string Printable(std::string_view text) {
     }
   }
   return out;
+}
+
+std::string TimeText(int64_t micros) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(micros / 1'000'000)));
 }
 
 bool Refused(const absl::Status& status, Bytes bytes, std::string* out, bool sequence) {

@@ -2,6 +2,7 @@
 
 // The words that the inspections share.
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,9 @@ std::string CidText(const cbor::CidView& cid);
 // `text`, which may be any bytes of a stranger's, without what a terminal would take for a command: everything that is not
 // printable ASCII as \xNN, and \ as \\.
 std::string Printable(std::string_view text);
+
+// "2025-09-01T08:00:39Z" of microseconds since the epoch.
+std::string TimeText(int64_t micros);
 
 // Says why, and what lenient CBOR is in `bytes` when that can be told. `sequence`: several items, as in a frame. Always false.
 bool Refused(const absl::Status& status, Bytes bytes, std::string* out, bool sequence = false);

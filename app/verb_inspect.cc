@@ -144,7 +144,7 @@ void RegisterInspect(Cli& cli) {
   command->mst->add_flag("--tree", command->tree, "As the nodes hang together, also of a tree that is refused");
   command->cbor = add("cbor", "One DAG-CBOR item as JSON, or why it is none", bytes);
   command->cid = add("cid", "The parts of a CID", "The CID's text form");
-  command->did = add("did", "Who an account is: key, PDS, handle, or why it is nobody", "The DID");
+  command->did = add("did", "Who an account is: key, PDS, handle, or why it is nobody", "The DID; or a file: a DID document, or the audit log of a did:plc");
   command->account.Bind(command->did);
 }
 

@@ -3,12 +3,12 @@
 #include <map>
 #include <vector>
 
+#include "app/inspect_text.h"
 #include "app/progress.h"
 #include "base/status.h"
 #include "car/block_index.h"
 #include "cbor/json_out.h"
 #include "cbor/record_data.h"
-#include "fmt/chrono.h"
 #include "fmt/format.h"
 #include "repo/commit_check.h"
 #include "repo/export.h"
@@ -24,6 +24,11 @@ struct Signed {
   const repo::CommitObject& commit;
   Bytes block;
 };
+
+std::string TimeOfRev(std::string_view rev) {
+  const std::optional<repo::Tid> tid = repo::Tid::Parse(rev);
+  return tid ? TimeText(tid->micros()) : "";
+}
 
 void TellCommit(const Signed& of, const cbor::CidView& cid, VerifyReport* report) {
   const repo::CommitObject& commit = of.commit;
@@ -106,7 +111,7 @@ void TellRecords(const repo::ExportVerifier& repository, VerifyReport* report) {
     report->Remark(fmt::format("{} of them are no valid data, signed all the same: {}", Grouped(odd.size()), FirstOf(odd)));
   }
   for (const repo::UnusableRecord& unusable : repository.unusable()) {
-    report->Remark(fmt::format("not a record: {} -> {}: {}", unusable.key, unusable.cid.ToString(), RejectName(unusable.reject)));
+    report->Remark(fmt::format("not a record: {} -> {}: {}", Printable(unusable.key), unusable.cid.ToString(), RejectName(unusable.reject)));
   }
   report->Member("records", static_cast<int64_t>(repository.record_count()));
   report->Member("invalid_records", static_cast<int64_t>(odd.size()));
@@ -191,12 +196,6 @@ bool TellRecord(const repo::RecordProof& proof, const RecordQuestion& question, 
 }
 
 }  // namespace
-
-std::string TimeOfRev(std::string_view rev) {
-  const std::optional<repo::Tid> tid = repo::Tid::Parse(rev);
-  if (!tid) return "";
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(tid->micros() / 1'000'000)));
-}
 
 void VerifyRepository(const RepositoryQuestion& question, const Signer& signer, VerifyReport* report) {
   repo::ExportOptions options;

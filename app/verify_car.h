@@ -46,7 +46,4 @@ struct RecordQuestion {
 // Steps: blocks, commit, key, signature, path, record.
 void VerifyRecord(const RecordQuestion& question, const Signer& signer, VerifyReport* report);
 
-// "2025-09-01T08:00:39Z" of a rev; empty if it is none.
-std::string TimeOfRev(std::string_view rev);
-
 }  // namespace penstock::app

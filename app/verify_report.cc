@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "app/inspect_text.h"
 #include "app/progress.h"
 #include "base/status.h"
 #include "cbor/json_out.h"
+#include "cbor/utf8.h"
 #include "fmt/format.h"
 
 namespace penstock::app {
@@ -13,6 +15,16 @@ namespace {
 void AppendMember(std::string_view name, std::string_view text, std::string* out) {
   out->append(out->ends_with('{') ? "\"" : ",\"").append(name).append("\":");
   cbor::AppendJsonString(text, out);
+}
+
+// Words may come from a peer: nothing that a terminal would take for a command, and nothing that is no text.
+std::string Clean(std::string_view text) {
+  if (!cbor::IsValidUtf8(AsBytes(text))) return Printable(text);
+  std::string out(text);
+  for (char& c : out) {
+    if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return out;
 }
 
 std::string_view Mark(StepVerdict verdict, bool marks) {
@@ -41,14 +53,14 @@ std::string_view StepVerdictName(StepVerdict verdict) {
   return "";
 }
 
-VerifyReport::VerifyReport(std::string_view kind, std::string_view input) : kind_(kind), input_(input) {}
+VerifyReport::VerifyReport(std::string_view kind, std::string_view input) : kind_(kind), input_(Clean(input)) {}
 
 void VerifyReport::Ok(std::string_view step, std::string_view detail) {
-  steps_.push_back({std::string(step), "", std::string(detail), StepVerdict::kOk, {}});
+  steps_.push_back({std::string(step), "", Clean(detail), StepVerdict::kOk, {}});
 }
 
 void VerifyReport::Fail(std::string_view step, const absl::Status& why) {
-  Step made{std::string(step), "", std::string(Message(why)), StepVerdict::kFailed, {}};
+  Step made{std::string(step), "", Clean(Message(why)), StepVerdict::kFailed, {}};
   if (const std::optional<Reject> reject = RejectOf(why)) {
     made.reject = RejectName(*reject);
   } else if (IsTransient(why)) {
@@ -59,7 +71,7 @@ void VerifyReport::Fail(std::string_view step, const absl::Status& why) {
 }
 
 void VerifyReport::Remark(std::string_view text) {
-  if (!steps_.empty()) steps_.back().remarks.emplace_back(text);
+  if (!steps_.empty()) steps_.back().remarks.push_back(Clean(text));
 }
 
 void VerifyReport::Member(std::string_view name, std::string_view text) { AppendMember(name, text, &members_); }

@@ -47,7 +47,9 @@ bool HasId(const json::object& entry, std::string_view did, std::string_view fra
          (id->size() == did.size() + fragment.size() && id->starts_with(did) && id->ends_with(fragment));
 }
 
-absl::StatusOr<crypto::PublicKey> KeyOf(const json::object& entry) {
+absl::StatusOr<crypto::PublicKey> KeyOf(const json::object& entry, std::string_view did) {
+  if (!HasId(entry, did, "#atproto")) return FailedPreconditionError("its id is not #atproto");
+  if (!HasText(entry, "controller", did)) return FailedPreconditionError("its controller is another");
   const auto type = TextOf(entry, "type");
   const auto multibase = TextOf(entry, "publicKeyMultibase");
   if (!type || !multibase) return RejectError(Reject::kKeyMalformed);
@@ -63,8 +65,8 @@ absl::StatusOr<crypto::PublicKey> KeyOf(const json::object& entry) {
 std::optional<crypto::PublicKey> SigningKey(const json::object& document, std::string_view did) {
   for (const json::value& value : EntriesOf(document, "verificationMethod")) {
     const json::object* entry = value.if_object();
-    if (entry == nullptr || !HasId(*entry, did, "#atproto") || !HasText(*entry, "controller", did)) continue;
-    if (auto key = KeyOf(*entry); key.ok()) return *std::move(key);
+    if (entry == nullptr) continue;
+    if (auto key = KeyOf(*entry, did); key.ok()) return *std::move(key);
   }
   return std::nullopt;
 }
@@ -92,7 +94,38 @@ std::string Handle(const json::object& document) {
   return {};
 }
 
+std::optional<json::value> ParseJson(std::string_view text, json::monotonic_resource* memory) {
+  json::error_code error;
+  json::value value =
+      json::parse(json::string_view(text.data(), text.size()), error, memory, {.max_depth = kMaxDepth});
+  if (error) return std::nullopt;
+  return value;
+}
+
 }  // namespace
+
+std::vector<KeyEntry> ReadKeyEntries(std::string_view did, std::string_view text) {
+  std::vector<KeyEntry> entries;
+  if (text.size() > kMaxDidDocumentBytes) return entries;
+  json::monotonic_resource memory;
+  const std::optional<json::value> parsed = ParseJson(text, &memory);
+  const json::object* document = parsed ? parsed->if_object() : nullptr;
+  if (document == nullptr || !HasText(*document, "id", did)) return entries;
+  for (const json::value& value : EntriesOf(*document, "verificationMethod")) {
+    KeyEntry& entry = entries.emplace_back();
+    const json::object* object = value.if_object();
+    if (object == nullptr) {
+      entry.status = FailedPreconditionError("it is no object");
+      continue;
+    }
+    entry.id = TextOf(*object, "id").value_or("");
+    entry.type = TextOf(*object, "type").value_or("");
+    auto key = KeyOf(*object, did);
+    entry.status = key.status();
+    if (key.ok()) entry.key = *std::move(key);
+  }
+  return entries;
+}
 
 Identity NoIdentity(std::string_view did, Reject fault) {
   Identity identity;
@@ -105,12 +138,10 @@ Identity ParseDidDocument(std::string_view did, std::string_view text) {
   Identity identity = NoIdentity(did, Reject::kDidDocumentInvalid);
   if (text.size() > kMaxDidDocumentBytes) return identity;
   json::monotonic_resource memory;
-  json::error_code error;
-  const json::value value =
-      json::parse(json::string_view(text.data(), text.size()), error, &memory, {.max_depth = kMaxDepth});
-  if (error) return identity;
+  const std::optional<json::value> value = ParseJson(text, &memory);
+  if (!value) return identity;
   identity.document = text;
-  const json::object* document = value.if_object();
+  const json::object* document = value->if_object();
   if (document == nullptr || !HasText(*document, "id", did)) return identity;
   identity.key = SigningKey(*document, did);
   identity.pds = Pds(*document, did);

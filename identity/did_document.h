@@ -4,9 +4,13 @@
 // PDS, handle. docs/formats/did-document.md says what is refused and why. Pure, thread-safe.
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "crypto/public_key.h"
 #include "identity/identity.h"
 
 namespace penstock::identity {
@@ -20,6 +24,17 @@ inline constexpr size_t kMaxDidDocumentBytes = 64 * 1024;
 // exactly `did`) or kDidNoKey where nothing can be verified. PDS and handle are read also where no key is.
 // `document` keeps the text unless it is no JSON; the handle is unchecked; the times are the caller's.
 Identity ParseDidDocument(std::string_view did, std::string_view json);
+
+// An entry of `verificationMethod`, for whoever wants to know why a key counts or does not.
+struct KeyEntry {
+  std::string id, type;  // as they stand; empty if they are no text
+  // OK: this key is valid, and the first such is the account's. kFailedPrecondition: it is not meant for
+  // atproto, or not the account's own (the message says which). Rejects: kKeyMalformed, kKeyUnsupported.
+  absl::Status status;
+  std::optional<crypto::PublicKey> key;  // if it is valid
+};
+// All of them, in order; none for what is no document of `did`.
+std::vector<KeyEntry> ReadKeyEntries(std::string_view did, std::string_view json);
 
 // The identity of a DID for which there is no document.
 Identity NoIdentity(std::string_view did, Reject fault);

@@ -1,5 +1,6 @@
 #include "identity/did_document.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -41,7 +42,18 @@ object Document() {
           {"service", {Service("https://pds.lantern.test")}}};
 }
 
-Identity Parse(const object& document) { return ParseDidDocument(kDid, test::json::serialize(document)); }
+Identity Parse(const object& document) {
+  const std::string text = test::json::serialize(document);
+  const Identity identity = ParseDidDocument(kDid, text);
+  // Who explains a document says the same.
+  std::optional<crypto::PublicKey> first;
+  for (const KeyEntry& entry : ReadKeyEntries(kDid, text)) {
+    EXPECT_EQ(entry.status.ok(), entry.key.has_value());
+    if (!first) first = entry.key;
+  }
+  EXPECT_EQ(first, identity.key);
+  return identity;
+}
 
 // The key's did:key, or the fault.
 std::string KeyOrFault(const Identity& identity) {
@@ -291,6 +303,28 @@ TEST(HandleStateNames, AreStable) {
   EXPECT_EQ(HandleStateName(HandleState::kUnchecked), "unchecked");
   EXPECT_EQ(HandleStateName(HandleState::kValid), "valid");
   EXPECT_EQ(HandleStateName(HandleState::kInvalid), "invalid");
+}
+
+TEST(DidDocument, SaysWhyAKeyCountsOrNot) {
+  object document = Document();
+  array& methods = document["verificationMethod"].as_array();
+  methods.insert(methods.begin(), {value("text"), Method(FirstKey(), "#atproto_label"),
+                                   With(Method(FirstKey()), "controller", "did:plc:somebodyelse"),
+                                   With(Method(FirstKey()), "type", "Ed25519VerificationKey2020"),
+                                   With(Method(FirstKey()), "publicKeyMultibase", "z0")});
+  methods.push_back(Method(SecondKey(), std::string(kDid) + "#atproto"));
+  std::vector<std::string> told;
+  for (const KeyEntry& entry : ReadKeyEntries(kDid, test::json::serialize(document))) {
+    told.push_back(entry.id + " " + (entry.key ? entry.key->did_key() : std::string(Message(entry.status))));
+  }
+  EXPECT_THAT(told, testing::ElementsAre(" it is no object", "#atproto_label its id is not #atproto",
+                                         "#atproto its controller is another", "#atproto key_unsupported",
+                                         "#atproto key_malformed: not base58btc in multibase",
+                                         "#atproto " + FirstKey().DidKey(),
+                                         std::string(kDid) + "#atproto " + SecondKey().DidKey()));
+  EXPECT_TRUE(ReadKeyEntries("did:plc:another", test::json::serialize(document)).empty());
+  EXPECT_TRUE(ReadKeyEntries(kDid, "no JSON").empty());
+  EXPECT_TRUE(ReadKeyEntries(kDid, "[]").empty());
 }
 
 }  // namespace
