@@ -12,7 +12,7 @@
 #include "repo/export.h"
 #include "repo/mst.h"
 #include "repo/record_proof.h"
-#include "tests/fuzz/recipe.h"
+#include "tests/fuzz/export_recipe.h"
 #include "tests/repo/tree_testing.h"
 
 using namespace penstock;  // NOLINT: a test program
@@ -62,48 +62,21 @@ void VerifyCar(Bytes car) {
   Visit(car, status.ok());
 }
 
-std::string Under(const test::Blocks& blocks, const cbor::Cid& data) {
-  test::Blocks all = blocks;
-  test::CommitFields fields;
-  fields.data = data;
-  const cbor::Cid commit = all.Add(test::CommitBlock(fields));
+std::string CarOf(const test::Blocks& blocks, const cbor::Cid& data) {
+  cbor::Cid commit;
+  const test::Blocks all = fuzz::Under(blocks, data, &commit);
   return all.Car(commit);
 }
 
 void VerifyNodes(Recipe recipe) {
-  const std::string nodes = fuzz::CookNodes(&recipe, 24);
-  car::BlockIndex index;
-  if (!index.Load(AsBytes(nodes)).ok()) return;
   test::Blocks blocks;
-  for (const car::Block& block : index.blocks()) blocks.Add(AsText(block.data));
-  blocks.Add("missing");  // what the entries have as their value, and some links too
-  VerifyCar(AsBytes(Under(blocks, cbor::Cid(index.root()))));
+  cbor::Cid data;
+  if (fuzz::CookNodeRepository(&recipe, &blocks, &data)) VerifyCar(AsBytes(CarOf(blocks, data)));
 }
 
 void VerifyRecords(Recipe recipe) {
-  test::Tree tree;
-  test::Blocks blocks;
-  std::map<std::string, std::string> expected;
-  size_t unusable = 0;
-  for (size_t count = recipe.Byte() % 64; count > 0; --count) {
-    const uint8_t kind = recipe.Byte();
-    const std::string record(recipe.Text(kind % 4));
-    std::string key = "app.test.thing/" + std::to_string(recipe.Byte() * 256 + recipe.Byte());
-    if (kind >= 0xf0) key += "/no-path";
-    if (tree.contains(key)) continue;
-    if (kind >= 0xe0 && kind < 0xf0) {
-      tree[key] = cbor::Cid::OfBlock(AsBytes(record), cbor::kCodecRaw);
-    } else {
-      tree[key] = blocks.Add(record);
-    }
-    if (kind >= 0xe0) {
-      ++unusable;
-    } else {
-      expected[key] = record;
-    }
-  }
-  const cbor::Cid data = test::AddTree(tree, &blocks);
-  std::string car = Under(blocks, data);
+  const fuzz::RecordRepository made = fuzz::CookRecordRepository(&recipe);
+  std::string car = CarOf(made.blocks, made.data);
   const bool spoilt = recipe.Byte() % 2 == 1;
   if (spoilt) {
     const size_t at = (recipe.Byte() * 256u + recipe.Byte()) % car.size();
@@ -114,7 +87,7 @@ void VerifyRecords(Recipe recipe) {
   if (!spoilt) Require(status.ok());
   if (!status.ok()) return;
   // A bit that is turned in a block changes its hash, and no other byte of a CAR is free.
-  Require(!spoilt && records == expected && Verifier().unusable().size() == unusable);
+  Require(!spoilt && records == made.records && Verifier().unusable().size() == made.unusable);
 }
 
 }  // namespace

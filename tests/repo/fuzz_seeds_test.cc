@@ -1,4 +1,4 @@
-// The seeds of fuzz_inversion, fuzz_commit and fuzz_export, made with the builder. With PENSTOCK_WRITE_SEEDS
+// The seeds of fuzz_inversion, fuzz_commit, fuzz_export and fuzz_export_stream, made with the builder. With PENSTOCK_WRITE_SEEDS
 // set this writes them; else it checks that they are there and say what they should, so that a fuzzer never
 // starts from nothing.
 
@@ -59,6 +59,7 @@ void AddAccount(builder::Curve curve, std::string_view name, Seeds* seeds) {
     frame(CommitFaultName(fault), message);
   }
   (*seeds)["export/" + std::string(name)] = Mode(0, *account.Export());
+  (*seeds)["export_stream/" + std::string(name)] = Mode(0, Mode(30, *account.Export()));
 }
 
 Seeds AllSeeds() {
@@ -85,6 +86,15 @@ Seeds AllSeeds() {
   seeds["export/records"] =
       Recipe(2, "\x05\x01x\x00\x01\x02xy\x00\x02\x03xyz\x01\x00\xf0\x02\x02\xe1z\x03\x03\x00");
   seeds["export/records-spoilt"] = Recipe(2, "\x02\x01x\x00\x01\x02xy\x00\x02\x01\x00\x70\x03");
+  // Mode, length of the pieces, order, fault, and the recipe.
+  const auto stream = [&](std::string_view name, char fault, const std::string& recipe) {
+    seeds["export_stream/" + std::string(name)] = recipe.substr(0, 1) + std::string("\x07\x05") + fault + recipe.substr(1);
+  };
+  stream("nodes", '\0', seeds["export/nodes"]);
+  stream("records", '\0', seeds["export/records"]);
+  stream("records-missing", '\1', seeds["export/records"]);
+  stream("records-twice", '\2', seeds["export/records"]);
+  stream("records-spoilt", '\3', seeds["export/records"]);
   seeds["inversion/changes"] = Recipe(0, "\x01\x05\x09\x11\x1a\x21\x22\x29\xff\x02\x30\x85\x0a\x41\x91\xff");
   seeds["inversion/missing-nodes"] =
       Recipe(0, "\x01\x05\x09\x11\x1a\x21\x22\x29\xff\x02\x30\x85\xff\x00\x01\x00\x01\x01\x00");
