@@ -107,8 +107,9 @@ struct ReplayCommand {
                    Grouped(stats.matched).c_str(), Grouped(stats.rows).c_str(), Grouped(stats.stale).c_str());
     }
     if (before_end.held_events > 0) {
-      std::fprintf(stderr, "%s events of %s accounts could not be judged yet and are held\n",
-                   Grouped(before_end.held_events).c_str(), Grouped(before_end.held_accounts).c_str());
+      std::fprintf(stderr, "%s events of %s accounts could not be judged%s\n", Grouped(before_end.held_events).c_str(),
+                   Grouped(before_end.held_accounts).c_str(),
+                   target.store != nullptr ? " yet and are held" : " and are not in the output");
     }
     for (const auto& [name, count] : counters.Snapshot()) {
       std::fprintf(stderr, "%s %llu\n", name.c_str(), static_cast<unsigned long long>(count));
