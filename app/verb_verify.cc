@@ -117,12 +117,14 @@ struct VerifyCommand {
       signer.find = [&identities](std::string_view did) { return Find(identities, did); };
       signer.origin = resolver.Origin();
     }
-    ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(input));
     if (record.empty()) {
+      std::ifstream file(input, std::ios::binary);
+      if (!file) return NotFoundError("cannot read " + input);
       VerifyReport report("repository", input);
-      VerifyRepository({bytes, clock->NowMicros(), allow_v2}, signer, &report);
+      VerifyRepository({&file, clock->NowMicros(), allow_v2}, signer, &report);
       return Print(report);
     }
+    ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFile(input));
     RecordQuestion question;
     question.car = bytes;
     question.now_us = clock->NowMicros();

@@ -5,19 +5,22 @@
 
 #include "app/inspect_text.h"
 #include "app/progress.h"
+#include "base/file_spill.h"
 #include "base/status.h"
 #include "car/block_index.h"
 #include "cbor/json_out.h"
 #include "cbor/record_data.h"
 #include "fmt/format.h"
 #include "repo/commit_check.h"
-#include "repo/export.h"
+#include "repo/export_stream.h"
 #include "repo/mst_node.h"
 #include "repo/record_proof.h"
 #include "repo/verify.h"
 
 namespace penstock::app {
 namespace {
+
+constexpr size_t kPieceBytes = size_t{256} * 1024;  // of a file, at once
 
 // One commit with the block that it was read from.
 struct Signed {
@@ -41,7 +44,7 @@ void TellCommit(const Signed& of, const cbor::CidView& cid, VerifyReport* report
   report->Member("data", commit.data.ToString());
 }
 
-// The last two steps of a repository, the middle ones of a record. False: a step failed.
+// Whose the commit is. False: a step failed.
 bool CheckSigner(const Signed& of, const Signer& signer, VerifyReport* report) {
   std::optional<crypto::PublicKey> key = signer.key;
   std::string more;
@@ -80,46 +83,75 @@ absl::Status CheckRev(std::string_view rev, int64_t now_us) {
   return absl::OkStatus();
 }
 
-// The step at which repo::ExportVerifier refused `car`, found by the parts that it is made of.
-std::string_view RefusedStep(const RepositoryQuestion& question, repo::CommitVersions versions) {
-  car::BlockIndex blocks;
-  if (!blocks.Load(question.car, car::HashCheck::kVerify, car::kMaxRepositoryBlocks).ok()) return "blocks";
-  const std::optional<Bytes> root = blocks.Find(blocks.root());
-  if (!root || !blocks.root().IsBlessedData()) return "commit";
-  const absl::StatusOr<repo::CommitObject> commit = repo::DecodeCommit(*root, versions);
-  if (!commit.ok() || !CheckRev(commit->rev, question.now_us).ok()) return "commit";
-  repo::PartialTree tree;
-  const absl::Status loaded = tree.Load(blocks, commit->data, repo::PartialTree::kAnyEntries);
-  return loaded.ok() && tree.complete() ? "records" : "tree";
+std::string_view StepName(repo::ExportStep step) {
+  switch (step) {
+    case repo::ExportStep::kBlocks:
+      return "blocks";
+    case repo::ExportStep::kCommit:
+      return "commit";
+    case repo::ExportStep::kTree:
+      return "tree";
+    case repo::ExportStep::kRecords:
+      return "records";
+  }
+  return "";
 }
 
-// What the records are, beyond their hashes: the account signed them, good data or not.
-void TellRecords(const repo::ExportVerifier& repository, VerifyReport* report) {
-  std::map<std::string, int64_t, std::less<>> collections;
-  std::vector<std::string> odd;
-  const auto look = [&](const repo::ExportedRecord& record) {
-    ++collections.try_emplace(std::string(record.path.collection.text()), 0).first->second;
+// Looks at a repository as it comes: whose it is at once, what is in it at the end.
+class RepositoryTale final : public repo::ExportVisitor {
+ public:
+  RepositoryTale(const Signer& signer, VerifyReport* report) : signer_(signer), report_(report) {}
+
+  // A step of ours failed: the rest need not come.
+  bool ended() const { return ended_; }
+
+  absl::Status OnCommit(const repo::CommitObject& commit, const cbor::CidView& cid, Bytes block) override {
+    const Signed of{commit, block};
+    TellCommit(of, cid, report_);
+    ended_ = !CheckSigner(of, signer_, report_);
+    return ended_ ? FailedPreconditionError("told already") : absl::OkStatus();
+  }
+  // The account signed them all, good data or not.
+  absl::Status OnRecord(const repo::ExportedRecord& record) override {
+    ++collections_.try_emplace(std::string(record.path.collection.text()), 0).first->second;
     cbor::RecordReport ignored;
     const absl::Status data = cbor::CheckRecord(record.block, record.path.collection.text(), &ignored);
-    if (!data.ok()) odd.push_back(fmt::format("{}: {}", record.key, Message(data)));
+    if (!data.ok() && invalid_++ < kExamples) odd_.push_back(fmt::format("{}: {}", record.key, Message(data)));
     return absl::OkStatus();
-  };
-  (void)repository.VisitRecords(look);  // `look` has no errors
-  report->Ok("records", fmt::format("{} in {}, each hashes to its CID in the tree", Grouped(repository.record_count()),
-                                    Counted(collections.size(), "collection")));
-  if (!odd.empty()) {
-    report->Remark(fmt::format("{} of them are no valid data, signed all the same: {}", Grouped(odd.size()), FirstOf(odd)));
   }
-  for (const repo::UnusableRecord& unusable : repository.unusable()) {
-    report->Remark(fmt::format("not a record: {} -> {}: {}", Printable(unusable.key), unusable.cid.ToString(), RejectName(unusable.reject)));
+  absl::Status OnUnusable(const repo::UnusableRecord& record) override {
+    if (unusable_++ < kExamples) {
+      odd_.push_back(fmt::format("{} -> {}: {}", Printable(record.key), record.cid.ToString(), RejectName(record.reject)));
+    }
+    return absl::OkStatus();
   }
-  report->Member("records", static_cast<int64_t>(repository.record_count()));
-  report->Member("invalid_records", static_cast<int64_t>(odd.size()));
-  report->Member("unusable_keys", static_cast<int64_t>(repository.unusable().size()));
-  std::string json = "{";
-  for (const auto& [nsid, count] : collections) json.append(fmt::format("{}\"{}\":{}", json.size() > 1 ? "," : "", nsid, count));
-  report->MemberJson("collections", json + "}");
-}
+
+  void TellRecords(size_t count) const {
+    report_->Ok("records", fmt::format("{} in {}, each hashes to its CID in the tree", Grouped(count),
+                                       Counted(collections_.size(), "collection")));
+    if (invalid_ > 0) report_->Remark(fmt::format("{} of them no valid data, signed all the same", Grouped(invalid_)));
+    if (unusable_ > 0) report_->Remark(fmt::format("{} that cannot be records", Counted(unusable_, "more key")));
+    for (const std::string& odd : odd_) report_->Remark("  " + odd);
+    report_->Member("records", static_cast<int64_t>(count));
+    report_->Member("invalid_records", static_cast<int64_t>(invalid_));
+    report_->Member("unusable_keys", static_cast<int64_t>(unusable_));
+    std::string json = "{";
+    for (const auto& [nsid, records] : collections_) {
+      json.append(fmt::format("{}\"{}\":{}", json.size() > 1 ? "," : "", nsid, records));
+    }
+    report_->MemberJson("collections", json + "}");
+  }
+
+ private:
+  static constexpr uint64_t kExamples = 3;
+
+  const Signer& signer_;
+  VerifyReport* report_;
+  bool ended_ = false;
+  std::map<std::string, int64_t, std::less<>> collections_;
+  uint64_t invalid_ = 0, unusable_ = 0;
+  std::vector<std::string> odd_;  // the first of both
+};
 
 // A node on the way to a key.
 struct PathNode {
@@ -198,15 +230,22 @@ bool TellRecord(const repo::RecordProof& proof, const RecordQuestion& question, 
 }  // namespace
 
 void VerifyRepository(const RepositoryQuestion& question, const Signer& signer, VerifyReport* report) {
-  repo::ExportOptions options;
+  repo::ExportStreamOptions options;
   options.now_us = question.now_us;
   options.versions = question.allow_v2 ? repo::CommitVersions::kAlsoV2 : repo::CommitVersions::kV3Only;
-  repo::ExportVerifier repository;
-  const absl::Status status = repository.Verify(question.car, options);
+  RepositoryTale tale(signer, report);
+  FileSpill spill(DefaultSpillDirectory());
+  repo::ExportStream stream(&spill);
+  absl::Status status = stream.Begin(options, &tale);
+  std::vector<char> piece(kPieceBytes);
+  while (status.ok() && *question.car) {
+    question.car->read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    status = stream.Feed(AsBytes(std::string_view(piece.data(), static_cast<size_t>(question.car->gcount()))));
+  }
+  if (status.ok()) status = stream.Finish();
+  if (tale.ended()) return;
   if (!status.ok()) {
-    const std::string_view step = RefusedStep(question, options.versions);
-    if (step != "blocks") report->Ok("blocks", "each hashes to its CID");
-    report->Fail(step, status);
+    report->Fail(StepName(stream.failed_at()), status);
     if (RejectOf(status) == Reject::kCommitBadVersion && !question.allow_v2) {
       report->Remark("of an old file at hand --allow-v2 also reads version 2");
     }
@@ -215,18 +254,17 @@ void VerifyRepository(const RepositoryQuestion& question, const Signer& signer, 
     }
     return;
   }
-  const Signed of{repository.commit(), repository.commit_block()};
-  report->Ok("blocks", fmt::format("{}; each hashes to its CID", Counted(question.car.size(), "byte")));
-  TellCommit(of, repository.commit_cid(), report);
-  const repo::PartialTree& tree = repository.tree();
-  report->Ok("tree", fmt::format("{}, {}, {}, nothing missing", of.commit.data.ToString(), Counted(tree.node_count(), "node"),
-                                 Counted(tree.items().size(), "key")));
-  report->Member("nodes", static_cast<int64_t>(tree.node_count()));
-  TellRecords(repository, report);
-  if (!CheckSigner(of, signer, report)) return;
-  const std::string rev = of.commit.rev.empty() ? "" : fmt::format(" at rev {}", of.commit.rev);
-  report->Conclude(fmt::format("the whole repository of {}{}, {}", of.commit.did.text(), rev,
-                               Counted(repository.record_count(), "record")));
+  const repo::CommitObject& commit = stream.commit();
+  report->Ok("blocks", fmt::format("{} in {}, each hashes to its CID", Counted(stream.block_count(), "block"),
+                                   Counted(stream.bytes(), "byte")));
+  report->Ok("tree", fmt::format("{}, {}, {}, nothing missing", commit.data.ToString(), Counted(stream.node_count(), "node"),
+                                 Counted(stream.key_count(), "key")));
+  report->Member("blocks", static_cast<int64_t>(stream.block_count()));
+  report->Member("nodes", static_cast<int64_t>(stream.node_count()));
+  tale.TellRecords(stream.record_count());
+  const std::string rev = commit.rev.empty() ? "" : fmt::format(" at rev {}", commit.rev);
+  report->Conclude(
+      fmt::format("the whole repository of {}{}, {}", commit.did.text(), rev, Counted(stream.record_count(), "record")));
 }
 
 void VerifyRecord(const RecordQuestion& question, const Signer& signer, VerifyReport* report) {

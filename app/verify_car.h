@@ -1,10 +1,11 @@
 #pragma once
 
-// What a CAR file proves: a whole repository, or one record of it. The checks are those of repo/export.h and
+// What a CAR file proves: a whole repository, or one record of it. The checks are those of repo/export_stream.h and
 // repo/record_proof.h; here they are told step by step.
 
 #include <cstdint>
 #include <functional>
+#include <istream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,12 +28,12 @@ struct Signer {
 };
 
 struct RepositoryQuestion {
-  Bytes car;
+  std::istream* car = nullptr;  // read to its end, or to the first fault; of any size
   int64_t now_us = 0;
   bool allow_v2 = false;  // also commits of version 2, which only old files hold
 };
 
-// Steps: blocks, commit, tree, records, key, signature.
+// Steps: commit, key, signature, blocks, tree, records.
 void VerifyRepository(const RepositoryQuestion& question, const Signer& signer, VerifyReport* report);
 
 struct RecordQuestion {

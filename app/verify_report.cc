@@ -1,7 +1,5 @@
 #include "app/verify_report.h"
 
-#include <algorithm>
-
 #include "app/inspect_text.h"
 #include "app/progress.h"
 #include "base/status.h"
@@ -114,13 +112,6 @@ std::string VerifyReport::Json() const {
 
 std::string Counted(uint64_t number, std::string_view noun) {
   return fmt::format("{} {}{}", Grouped(number), noun, number == 1 ? "" : "s");
-}
-
-std::string FirstOf(const std::vector<std::string>& texts, size_t most) {
-  std::string out;
-  for (size_t i = 0; i < std::min(most, texts.size()); ++i) out.append(i == 0 ? "" : ", ").append(texts[i]);
-  if (texts.size() > most) out.append(fmt::format(" and {} more", texts.size() - most));
-  return out;
 }
 
 }  // namespace penstock::app

@@ -62,7 +62,4 @@ class VerifyReport {
 // "1 node", "1,234 nodes".
 std::string Counted(uint64_t number, std::string_view noun);
 
-// "a, b and 3 more": the first `most` of `texts`.
-std::string FirstOf(const std::vector<std::string>& texts, size_t most = 3);
-
 }  // namespace penstock::app

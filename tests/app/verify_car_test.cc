@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <sstream>
 #include <string>
 
 #include "base/status.h"
@@ -36,6 +37,13 @@ Account WithNotes(uint64_t seed, int notes, builder::Curve curve = builder::Curv
   return account;
 }
 
+VerifyReport Repository(const std::string& car, const Signer& signer, bool allow_v2 = false) {
+  std::istringstream file(car);
+  VerifyReport report("repository", "x");
+  VerifyRepository({&file, kNow, allow_v2}, signer, &report);
+  return report;
+}
+
 Signer SignerOf(const Account& account) {
   Signer signer;
   signer.find = [document = account.DidDocument()](std::string_view did) -> absl::StatusOr<identity::IdentityPtr> {
@@ -51,11 +59,7 @@ TEST_P(VerifyCarTest, EveryBitOfARepositoryCounts) {
   Account ada = WithNotes(1, 4, GetParam());
   std::string car = *ada.Export();
   const Signer signer = SignerOf(ada);
-  const auto verified = [&] {
-    VerifyReport report("repository", "x");
-    VerifyRepository({AsBytes(car), kNow, /*allow_v2=*/true}, signer, &report);
-    return report.verified();
-  };
+  const auto verified = [&] { return Repository(car, signer, /*allow_v2=*/true).verified(); };
   ASSERT_TRUE(verified());
   for (size_t bit = 0; bit < car.size() * 8; ++bit) {
     car[bit / 8] = static_cast<char>(car[bit / 8] ^ (1 << (bit % 8)));
@@ -115,8 +119,7 @@ TEST(VerifyCar, OddRecordsAreSignedAllTheSame) {
   const Item odd = Item::Map({{"$type", "test.lantern.other"}});
   ada.Commit({Write::Create(PathOf(1), odd)}, builder::kFixtureEpoch);
   const std::string car = *ada.Export();
-  VerifyReport report("repository", "x");
-  VerifyRepository({AsBytes(car), kNow, false}, SignerOf(ada), &report);
+  const VerifyReport report = Repository(car, SignerOf(ada));
   EXPECT_TRUE(report.verified());
   EXPECT_THAT(report.Text(false), HasSubstr("record_type_mismatch"));
   EXPECT_THAT(report.Json(), HasSubstr("\"invalid_records\":1"));
@@ -127,8 +130,7 @@ TEST(VerifyCar, WhoCannotBeAskedIsNoVerdictOnTheFile) {
   const std::string car = *ada.Export();
   Signer signer;
   signer.find = [](std::string_view) -> absl::StatusOr<identity::IdentityPtr> { return UnavailableError("away"); };
-  VerifyReport report("repository", "x");
-  VerifyRepository({AsBytes(car), kNow, false}, signer, &report);
+  const VerifyReport report = Repository(car, signer);
   EXPECT_FALSE(report.verified());
   EXPECT_THAT(report.Text(false), HasSubstr("UNKNOWN key        away"));
 }

@@ -74,12 +74,10 @@ TEST(VerifyReport, WordsOfStrangersAreNoCommandsAndAlwaysText) {
   EXPECT_EQ(told.at("input").as_string(), "file\\xff.car");
 }
 
-TEST(VerifyReport, CountsAndLists) {
+TEST(VerifyReport, Counts) {
   EXPECT_EQ(Counted(0, "node"), "0 nodes");
   EXPECT_EQ(Counted(1, "node"), "1 node");
   EXPECT_EQ(Counted(1234, "node"), "1,234 nodes");
-  EXPECT_EQ(FirstOf({"a", "b"}), "a, b");
-  EXPECT_EQ(FirstOf({"a", "b", "c", "d", "e"}, 2), "a, b and 3 more");
 }
 
 }  // namespace
