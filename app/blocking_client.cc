@@ -10,7 +10,8 @@
 
 namespace penstock::app {
 
-absl::StatusOr<std::unique_ptr<BlockingClient>> BlockingClient::Create(const net::HttpClientOptions& options, const Clock* clock,
+absl::StatusOr<std::unique_ptr<BlockingClient>> BlockingClient::Create(const net::HttpClientOptions& options,
+                                                                       const Clock* clock,
                                                                        Counters* counters) {
   std::unique_ptr<BlockingClient> client(new BlockingClient);
   ASSIGN_OR_RETURN(client->http_, net::HttpClient::Create(client->io_.executor(), options, clock, counters));

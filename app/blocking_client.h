@@ -1,7 +1,7 @@
 #pragma once
 
-// Questions to the network of a verb that has nothing else to do meanwhile: each call waits for its answer. The rules and bounds
-// are those of net/http_client.h.
+// Questions to the network of a verb that has nothing else to do meanwhile: each call waits for its answer.
+// The rules and bounds are those of net/http_client.h.
 
 #include <memory>
 #include <string>
@@ -18,8 +18,8 @@ namespace penstock::app {
 class BlockingClient {
  public:
   // Errors: kInvalidArgument (CA file, DNS servers). `clock` and `counters` outlive it.
-  static absl::StatusOr<std::unique_ptr<BlockingClient>> Create(const net::HttpClientOptions& options, const Clock* clock,
-                                                                Counters* counters);
+  static absl::StatusOr<std::unique_ptr<BlockingClient>> Create(const net::HttpClientOptions& options,
+                                                                const Clock* clock, Counters* counters);
   ~BlockingClient();
   BlockingClient(const BlockingClient&) = delete;
   BlockingClient& operator=(const BlockingClient&) = delete;

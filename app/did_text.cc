@@ -31,14 +31,17 @@ bool AppendPlcLog(std::string_view did, std::string_view log, std::string* out) 
   const absl::StatusOr<identity::PlcLog> verified = identity::PlcLog::Verify(did, log);
   if (!verified.ok()) return Refused(verified.status(), {}, out);
   for (const identity::PlcVersion& version : verified->versions()) {
-    const std::string what = version.tombstone ? "tombstone"
-                                               : fmt::format("key {}{}, pds {}, handle {}", OrNone(version.signing_key),
-                                                             version.key || version.signing_key.empty() ? "" : " (of no use)",
-                                                             OrNone(version.pds), OrNone(version.handle));
-    Line(out, "operation", fmt::format("{} {}: {}", TimeText(version.created_us), CidText(version.cid.view()), what));
+    const std::string what =
+        version.tombstone ? "tombstone"
+                          : fmt::format("key {}{}, pds {}, handle {}", OrNone(version.signing_key),
+                                        version.key || version.signing_key.empty() ? "" : " (of no use)",
+                                        OrNone(version.pds), OrNone(version.handle));
+    Line(out, "operation",
+         fmt::format("{} {}: {}", TimeText(version.created_us), CidText(version.cid.view()), what));
   }
-  Line(out, "log", fmt::format("holds: {} in force, each signed as the one before it allows, from the DID's own hash on",
-                               verified->versions().size()));
+  Line(out, "log",
+       fmt::format("holds: {} in force, each signed as the one before it allows, from the DID's own hash on",
+                   verified->versions().size()));
   return true;
 }
 

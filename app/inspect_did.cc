@@ -45,10 +45,12 @@ std::string OrNone(const std::string& text) { return text.empty() ? "none" : tex
 
 // Where `did` is asked about; empty if nobody can be asked.
 std::string PlaceOf(const std::string& did, const ResolverFlags& resolver) {
-  const auto local = resolver.allow_private_addresses ? identity::LocalNames::kAllowed : identity::LocalNames::kRefused;
+  const auto local =
+      resolver.allow_private_addresses ? identity::LocalNames::kAllowed : identity::LocalNames::kRefused;
   const auto location = identity::LocateDid(did, local);
   if (!location.ok()) return "";
-  return location->method == identity::DidMethod::kPlc ? resolver.directory + "/" + did : identity::DidLookup::WebUrl(*location);
+  return location->method == identity::DidMethod::kPlc ? resolver.directory + "/" + did
+                                                       : identity::DidLookup::WebUrl(*location);
 }
 
 // Whose document or log `value` is; empty if it is neither.
@@ -65,19 +67,25 @@ std::string SubjectOf(const json::value& value) {
 void InspectDidCommand::Bind(CLI::App* verb) {
   resolver.Bind(verb);
   resolver.BindConnection(verb);
-  verb->add_option("--seq", seq, "With --did-docs: as of this seq; by default as of the end")->type_name("SEQ");
+  verb->add_option("--seq", seq, "With --did-docs: as of this seq; by default as of the end")
+      ->type_name("SEQ");
   verb->add_flag("--document", document, "Print the DID document, too");
 }
 
-bool InspectDidCommand::Tell(const identity::Identity& identity, std::string_view from, std::string* out) const {
+bool InspectDidCommand::Tell(const identity::Identity& identity, std::string_view from,
+                             std::string* out) const {
   Line(out, "did", Printable(identity.did));
   Line(out, "from", from);
   if (identity.fetched_us > 0) Line(out, "fetched", TimeText(identity.fetched_us));
   AppendKeyEntries(identity.did, identity.document, out);
-  Line(out, "key", identity.key ? fmt::format("{} ({})", identity.key->did_key(), CurveName(identity.key->curve())) : "none");
+  Line(out, "key",
+       identity.key ? fmt::format("{} ({})", identity.key->did_key(), CurveName(identity.key->curve()))
+                    : "none");
   Line(out, "pds", OrNone(identity.pds));
   Line(out, "handle",
-       identity.handle.empty() ? "none" : fmt::format("{} ({})", identity.handle, HandleStateName(identity.handle_state)));
+       identity.handle.empty()
+           ? "none"
+           : fmt::format("{} ({})", identity.handle, HandleStateName(identity.handle_state)));
   if (document) Line(out, "document", OrNone(Printable(identity.document)));
   if (!identity.fault.has_value()) return true;
   Line(out, "REFUSED", RejectName(*identity.fault));
@@ -89,7 +97,8 @@ absl::StatusOr<bool> InspectDidCommand::OfFile(const std::string& path, std::str
   if (!file) return NotFoundError("cannot read " + path);
   const std::string text(std::istreambuf_iterator<char>(file), {});
   // Bounds what is parsed here; the readers below have limits of their own.
-  if (text.size() > identity::kMaxPlcLogBytes) return Refused(RejectError(Reject::kJsonMalformed, "too large"), {}, out);
+  if (text.size() > identity::kMaxPlcLogBytes)
+    return Refused(RejectError(Reject::kJsonMalformed, "too large"), {}, out);
   json::error_code error;
   const json::value value = json::parse(text, error);
   if (error) return Refused(RejectError(Reject::kJsonMalformed, error.message()), {}, out);
@@ -121,7 +130,8 @@ absl::StatusOr<bool> InspectDidCommand::OfDid(const std::string& did, std::strin
   identities.resolver()->Resolve(did, position, identity::Ask::kCached,
                                  [promise](const identity::Answer& answer) { promise->set_value(answer); });
   const identity::Answer answer = promise->get_future().get();
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+  const auto took =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
   RETURN_IF_ERROR(answer.status);
   IdentityPtr identity = answer.identity;
 
@@ -129,7 +139,8 @@ absl::StatusOr<bool> InspectDidCommand::OfDid(const std::string& did, std::strin
   if (online && resolver.verify_handles && identity->key.has_value() && !identity->handle.empty()) {
     const auto until = std::chrono::steady_clock::now() + kHandlePatience;
     std::unique_lock lock(checked.mutex);
-    while (checked.identity == nullptr && counters.Of("handle_unknown") == 0 && std::chrono::steady_clock::now() < until) {
+    while (checked.identity == nullptr && counters.Of("handle_unknown") == 0 &&
+           std::chrono::steady_clock::now() < until) {
       checked.told.wait_for(lock, std::chrono::milliseconds(50));
     }
     if (checked.identity != nullptr) identity = checked.identity;
@@ -137,20 +148,25 @@ absl::StatusOr<bool> InspectDidCommand::OfDid(const std::string& did, std::strin
   identities.KeepWith({});
 
   const std::string place = PlaceOf(did, resolver);
-  const std::string from = !online ? resolver.Origin() : place.empty() ? "nowhere" : fmt::format("{}, {} ms", place, took.count());
+  const std::string from = !online         ? resolver.Origin()
+                           : place.empty() ? "nowhere"
+                                           : fmt::format("{}, {} ms", place, took.count());
   const bool good = Tell(*identity, from, out);
-  if (!online || !resolver.plc_audit || !did.starts_with("did:plc:") || identity->fault == Reject::kDidNotFound || place.empty()) {
+  if (!online || !resolver.plc_audit || !did.starts_with("did:plc:") ||
+      identity->fault == Reject::kDidNotFound || place.empty()) {
     return good;
   }
   // The resolver has verified the log; here it is for people.
-  ASSIGN_OR_RETURN(const std::unique_ptr<BlockingClient> client, BlockingClient::Create(resolver.Http(), &clock, &counters));
+  ASSIGN_OR_RETURN(const std::unique_ptr<BlockingClient> client,
+                   BlockingClient::Create(resolver.Http(), &clock, &counters));
   net::HttpRequest request;
   request.url = place + "/log/audit";
   request.max_body_bytes = identity::kMaxPlcLogBytes;
   request.trusted = true;
   const net::HttpAnswer log = client->Get(request);
   RETURN_IF_ERROR(log.ToStatus());
-  if (log.status != 200 || log.body_too_large) return UnavailableError(fmt::format("{}: status {}", log.url, log.status));
+  if (log.status != 200 || log.body_too_large)
+    return UnavailableError(fmt::format("{}: status {}", log.url, log.status));
   return AppendPlcLog(did, log.body, out) && good;
 }
 

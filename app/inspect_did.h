@@ -19,8 +19,9 @@ struct InspectDidCommand {
   bool document = false;  // print the document as well
 
   void Bind(CLI::App* verb);
-  // Appends to `*out` who `input` is: a DID, which is asked for, or a file with a DID document or the audit log of a did:plc. False
-  // if it is refused. Errors: kInvalidArgument (options), kNotFound (the file), kUnavailable and kDeadlineExceeded (no answer now).
+  // Appends to `*out` who `input` is: a DID, which is asked for, or a file with a DID document or the audit
+  // log of a did:plc. False if it is refused. Errors: kInvalidArgument (options), kNotFound (the file),
+  // kUnavailable and kDeadlineExceeded (no answer now).
   absl::StatusOr<bool> Execute(const std::string& input, std::string* out) const;
 
  private:

@@ -21,7 +21,8 @@ class XrpcStatusAsker final : public sync::HostStatusAsker {
   XrpcStatusAsker(std::unique_ptr<net::XrpcClient> client, const std::vector<std::string>& trusted)
       : client_(std::move(client)), trusted_(trusted.begin(), trusted.end()) {}
 
-  void Ask(std::string_view origin, std::string_view did, std::function<void(const sync::HostStatus&)> done) override {
+  void Ask(std::string_view origin, std::string_view did,
+           std::function<void(const sync::HostStatus&)> done) override {
     const std::string host(origin);
     auto answer = [done = std::move(done)](const net::XrpcOutcome& outcome, const net::RepoStatus& repo) {
       done({outcome.status, repo.active, repo.status});
@@ -63,41 +64,51 @@ void Identities::KeepWith(std::function<void(const identity::IdentityPtr&)> keep
 
 void ResolverFlags::Bind(CLI::App* verb) {
   verb->add_option("--did-docs", did_docs,
-                   "Identities from a file instead of the network: NDJSON {\"did\",\"doc\",\"from_seq\"}; one for all sources, or "
+                   "Identities from a file instead of the network: NDJSON {\"did\",\"doc\",\"from_seq\"}; "
+                   "one for all sources, or "
                    "one per FILE; #MEMBER picks one where from_seq is an object")
       ->type_name("FILE[#MEMBER]…");
   verb->add_option("--directory", directory, "The PLC directory that knows the accounts of did:plc")
       ->capture_default_str()
       ->type_name("URL");
-  verb->add_flag("--plc-audit", plc_audit,
-                 "Trust no directory: verify each did:plc's log of signed operations, too (twice the requests)");
+  verb->add_flag(
+      "--plc-audit", plc_audit,
+      "Trust no directory: verify each did:plc's log of signed operations, too (twice the requests)");
   verb->add_flag("--verify-handles,!--no-verify-handles", verify_handles,
-                 "Check in the background that handles lead to the accounts that claim them (DNS and HTTPS); on by default");
+                 "Check in the background that handles lead to the accounts that claim them (DNS and HTTPS); "
+                 "on by default");
   verb->add_flag("--allow-private-addresses", allow_private_addresses,
-                 "Ask hosts of DID documents and handles also at private addresses, other ports and over plain HTTP (tests and "
+                 "Ask hosts of DID documents and handles also at private addresses, other ports and over "
+                 "plain HTTP (tests and "
                  "closed networks)");
-  verb->add_option("--directory-rate", directory_rate, "How often the directory is asked at most, requests a second")
+  verb->add_option("--directory-rate", directory_rate,
+                   "How often the directory is asked at most, requests a second")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 10'000.0))
       ->type_name("N");
-  verb->add_option("--identity-ttl", identity_ttl_s, "How long an identity is used without asking again, seconds")
+  verb->add_option("--identity-ttl", identity_ttl_s,
+                   "How long an identity is used without asking again, seconds")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{30} * 86'400))
       ->type_name("S");
-  verb->add_option("--refresh-interval", refresh_interval_s,
-                   "An account whose signature fails is asked for past every cache, at most once in so many seconds")
+  verb->add_option(
+          "--refresh-interval", refresh_interval_s,
+          "An account whose signature fails is asked for past every cache, at most once in so many seconds")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{0}, int64_t{86'400}))
       ->type_name("S");
 }
 
 void ResolverFlags::BindConnection(CLI::App* verb) {
-  verb->add_option("--ca-file", ca_file, "Certificate authorities to trust instead of the system's, PEM")->type_name("FILE");
-  verb->add_option("--user-agent", user_agent, "What we call ourselves; add a contact so that operators can reach you")
+  verb->add_option("--ca-file", ca_file, "Certificate authorities to trust instead of the system's, PEM")
+      ->type_name("FILE");
+  verb->add_option("--user-agent", user_agent,
+                   "What we call ourselves; add a contact so that operators can reach you")
       ->type_name("TEXT");
 }
 
-absl::Status LoadDidDocs(const std::string& argument, const std::string& source, identity::RecordedResolver* resolver) {
+absl::Status LoadDidDocs(const std::string& argument, const std::string& source,
+                         identity::RecordedResolver* resolver) {
   const size_t hash = argument.rfind('#');
   identity::RecordedResolver::Scope scope;
   scope.source = source;
@@ -128,7 +139,8 @@ absl::StatusOr<Identities> ResolverFlags::Make(const pipeline::PipelineOptions& 
     auto recorded = std::make_unique<identity::RecordedResolver>();
     const bool each = did_docs.size() > 1;
     if (each && did_docs.size() != sources.size()) {
-      return InvalidInputError("--did-docs: one file for all sources, or one for each recorded file, in their order");
+      return InvalidInputError(
+          "--did-docs: one file for all sources, or one for each recorded file, in their order");
     }
     for (size_t i = 0; i < did_docs.size(); ++i) {
       RETURN_IF_ERROR(LoadDidDocs(did_docs[i], each ? sources[i] : std::string(), recorded.get()));

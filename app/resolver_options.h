@@ -18,7 +18,8 @@
 
 namespace penstock::app {
 
-// Whoever answers questions about accounts, with all that it stands on. Outlives the pipeline that asks. Movable.
+// Whoever answers questions about accounts, with all that it stands on. Outlives the pipeline that asks.
+// Movable.
 class Identities {
  public:
   Identities();
@@ -26,11 +27,11 @@ class Identities {
   Identities(Identities&&) noexcept;
   Identities& operator=(Identities&&) noexcept;
 
-  identity::Resolver* resolver() const;         // null at level cid
-  sync::HostStatusAsker* host_status() const;   // null without a network
+  identity::Resolver* resolver() const;        // null at level cid
+  sync::HostStatusAsker* host_status() const;  // null without a network
 
-  // Where identities go whose handle was checked: `keep` is called on the resolver's thread from here on. In place of the one
-  // before it; empty for nowhere. When this returns the one before is not called any more.
+  // Where identities go whose handle was checked: `keep` is called on the resolver's thread from here on. In
+  // place of the one before it; empty for nowhere. When this returns the one before is not called any more.
   void KeepWith(std::function<void(const identity::IdentityPtr&)> keep) const;
 
  private:
@@ -39,7 +40,8 @@ class Identities {
   std::unique_ptr<Parts> parts_;
 };
 
-// --did-docs, --directory, --plc-audit, --verify-handles, --allow-private-addresses, --directory-rate, --identity-ttl,
+// --did-docs, --directory, --plc-audit, --verify-handles, --allow-private-addresses, --directory-rate,
+// --identity-ttl,
 // --refresh-interval
 struct ResolverFlags {
   std::vector<std::string> did_docs;  // FILE, or FILE#MEMBER
@@ -52,23 +54,26 @@ struct ResolverFlags {
   int64_t refresh_interval_s = 300;
   // Of the connection that the verb has anyway, or options by BindConnection.
   std::string ca_file, user_agent;
-  // Hosts that the operator chose (relays): unlike those that documents name they may be anywhere. "https://host[:port]".
+  // Hosts that the operator chose (relays): unlike those that documents name they may be anywhere.
+  // "https://host[:port]".
   std::vector<std::string> trusted_origins;
 
   void Bind(CLI::App* verb);
   // --ca-file, --user-agent: for verbs that open no stream.
   void BindConnection(CLI::App* verb);
-  // `sources`: names of recorded sources, for one --did-docs each; empty otherwise. What `options` points to outlives the result.
-  // Errors: kInvalidArgument (a file that is not readable or malformed, a bad URL).
-  absl::StatusOr<Identities> Make(const pipeline::PipelineOptions& options, const std::vector<std::string>& sources) const;
+  // `sources`: names of recorded sources, for one --did-docs each; empty otherwise. What `options` points to
+  // outlives the result. Errors: kInvalidArgument (a file that is not readable or malformed, a bad URL).
+  absl::StatusOr<Identities> Make(const pipeline::PipelineOptions& options,
+                                  const std::vector<std::string>& sources) const;
   // How strangers' hosts are asked, by whatever asks them.
   net::HttpClientOptions Http() const;
   // Where identities come from, for people: the files, or the directory.
   std::string Origin() const;
 };
 
-// Loads one --did-docs argument: FILE, or FILE#MEMBER where `from_seq` is an object. `source`: for events of this source only;
-// empty for all.
-absl::Status LoadDidDocs(const std::string& argument, const std::string& source, identity::RecordedResolver* resolver);
+// Loads one --did-docs argument: FILE, or FILE#MEMBER where `from_seq` is an object. `source`: for events of
+// this source only; empty for all.
+absl::Status LoadDidDocs(const std::string& argument, const std::string& source,
+                         identity::RecordedResolver* resolver);
 
 }  // namespace penstock::app

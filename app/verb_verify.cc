@@ -1,4 +1,5 @@
-// `penstock verify`: is this what its authors signed? A repository, one record, recorded frames, or a whole store.
+// `penstock verify`: is this what its authors signed? A repository, one record, recorded frames, or a whole
+// store.
 
 #include <unistd.h>
 
@@ -137,7 +138,8 @@ struct VerifyCommand {
       question.did = uri->authority();
       question.path = std::string(uri->collection()) + "/" + std::string(uri->rkey());
     }
-    if (!repo::RepoPath::Parse(question.path)) return InvalidInputError("--record: '" + record + "' is no collection/rkey");
+    if (!repo::RepoPath::Parse(question.path))
+      return InvalidInputError("--record: '" + record + "' is no collection/rkey");
     VerifyReport report("record", input);
     VerifyRecord(question, signer, &report);
     return Print(report);
@@ -145,13 +147,15 @@ struct VerifyCommand {
 
   absl::StatusOr<bool> Live() {
     const auto uri = repo::AtUri::Parse(input);
-    if (!uri || uri->rkey().empty()) return InvalidInputError("'" + input + "' is no at://DID-or-handle/collection/rkey");
-    const LiveQuestion question{std::string(uri->authority()), std::string(uri->collection()), std::string(uri->rkey()),
-                                clock->NowMicros()};
+    if (!uri || uri->rkey().empty())
+      return InvalidInputError("'" + input + "' is no at://DID-or-handle/collection/rkey");
+    const LiveQuestion question{std::string(uri->authority()), std::string(uri->collection()),
+                                std::string(uri->rkey()), clock->NowMicros()};
     ASSIGN_OR_RETURN(const Identities identities, resolver.Make(options, {}));
     net::XrpcClientOptions hosts;
     hosts.http = resolver.Http();
-    ASSIGN_OR_RETURN(const std::unique_ptr<net::XrpcClient> client, net::XrpcClient::Create(hosts, clock.get(), &counters));
+    ASSIGN_OR_RETURN(const std::unique_ptr<net::XrpcClient> client,
+                     net::XrpcClient::Create(hosts, clock.get(), &counters));
     LiveSources sources;
     sources.resolve_handle = [this](const std::string& handle) {
       return LookUpHandle(handle, resolver.Http(), clock.get(), &counters);
@@ -223,33 +227,44 @@ struct VerifyCommand {
 
 void RegisterVerify(Cli& cli) {
   auto command = std::make_shared<VerifyCommand>();
-  CLI::App* verb = cli.AddVerb("verify", "Prove a repository, a record, recorded frames or a whole store (exit 1 if it does not hold)",
-                               [command] {
-                                 const absl::StatusOr<bool> verified = command->Execute();
-                                 if (!verified.ok()) return Report(verified.status());
-                                 return *verified ? kExitDone : kExitFailed;
-                               });
-  verb->add_option("input", command->input,
-                   "A CAR file; recorded frames (.frames, .frames.zst, a folder made by `penstock record`); or "
-                   "at://DID-or-handle/collection/rkey, which asks the account's PDS")
+  CLI::App* verb = cli.AddVerb(
+      "verify", "Prove a repository, a record, recorded frames or a whole store (exit 1 if it does not hold)",
+      [command] {
+        const absl::StatusOr<bool> verified = command->Execute();
+        if (!verified.ok()) return Report(verified.status());
+        return *verified ? kExitDone : kExitFailed;
+      });
+  verb->add_option(
+          "input", command->input,
+          "A CAR file; recorded frames (.frames, .frames.zst, a folder made by `penstock record`); or "
+          "at://DID-or-handle/collection/rkey, which asks the account's PDS")
       ->type_name("FILE|at://…");
   verb->add_flag("--json", command->json, "The verdict as JSON instead of lines for people");
-  verb->add_option("--record", command->record, "Of a CAR file: only this record, or its absence. A slice as getRecord gives it is enough")
+  verb->add_option("--record", command->record,
+                   "Of a CAR file: only this record, or its absence. A slice as getRecord gives it is enough")
       ->type_name("COLLECTION/RKEY|at://…");
-  verb->add_option("--key", command->key, "Of a CAR file: the account's key, instead of asking who it is")->type_name("did:key:…");
-  verb->add_flag("--allow-v2", command->allow_v2, "Of a CAR file: also a repository of version 2, as old files hold");
-  verb->add_option("--save", command->save, "Of at://…: keep the proof that the PDS gave, a CAR file")->type_name("FILE");
-  verb->add_option("--store", command->store, "Without FILE or at://…: every row of this store, sqlite:PATH or postgresql://…")
+  verb->add_option("--key", command->key, "Of a CAR file: the account's key, instead of asking who it is")
+      ->type_name("did:key:…");
+  verb->add_flag("--allow-v2", command->allow_v2,
+                 "Of a CAR file: also a repository of version 2, as old files hold");
+  verb->add_option("--save", command->save, "Of at://…: keep the proof that the PDS gave, a CAR file")
+      ->type_name("FILE");
+  verb->add_option("--store", command->store,
+                   "Without FILE or at://…: every row of this store, sqlite:PATH or postgresql://…")
       ->type_name("URL");
   verb->add_option("--after", command->after, "Of a store: begin behind this row")->type_name("at://…");
-  verb->add_option("--resume", command->resume, "Of a store: remember in this file how far it is, and go on from there")
+  verb->add_option("--resume", command->resume,
+                   "Of a store: remember in this file how far it is, and go on from there")
       ->type_name("FILE");
-  verb->add_option("--now", command->now, "Stop the clock at this datetime (what lies in the future is refused)")
+  verb->add_option("--now", command->now,
+                   "Stop the clock at this datetime (what lies in the future is refused)")
       ->type_name("DATETIME");
-  verb->add_option("--allow", command->allow, "Of frames: relaxations, as of `run`: legacy-commits, partial-proofs, since-mismatch")
+  verb->add_option("--allow", command->allow,
+                   "Of frames: relaxations, as of `run`: legacy-commits, partial-proofs, since-mismatch")
       ->delimiter(',')
       ->type_name("NAME…");
-  verb->add_option("--workers", command->workers, "Of frames: threads; 0 = one less than the cores, at least 1")
+  verb->add_option("--workers", command->workers,
+                   "Of frames: threads; 0 = one less than the cores, at least 1")
       ->capture_default_str()
       ->check(CLI::Range(0, 256))
       ->type_name("N");

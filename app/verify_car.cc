@@ -35,8 +35,10 @@ std::string TimeOfRev(std::string_view rev) {
 
 void TellCommit(const Signed& of, const cbor::CidView& cid, VerifyReport* report) {
   const repo::CommitObject& commit = of.commit;
-  const std::string rev = commit.rev.empty() ? "none" : fmt::format("{} ({})", commit.rev, TimeOfRev(commit.rev));
-  report->Ok("commit", fmt::format("{} of {}, rev {}, version {}", cid.ToString(), commit.did.text(), rev, commit.version));
+  const std::string rev =
+      commit.rev.empty() ? "none" : fmt::format("{} ({})", commit.rev, TimeOfRev(commit.rev));
+  report->Ok("commit", fmt::format("{} of {}, rev {}, version {}", cid.ToString(), commit.did.text(), rev,
+                                   commit.version));
   report->Member("did", commit.did.text());
   report->Member("rev", commit.rev);
   report->Member("version", commit.version);
@@ -65,7 +67,8 @@ bool CheckSigner(const Signed& of, const Signer& signer, VerifyReport* report) {
     report->Member("handle", identity.handle);
     report->Member("pds", identity.pds);
   }
-  report->Ok("key", fmt::format("{} ({}), from {}{}", key->did_key(), crypto::CurveName(key->curve()), signer.origin, more));
+  report->Ok("key", fmt::format("{} ({}), from {}{}", key->did_key(), crypto::CurveName(key->curve()),
+                                signer.origin, more));
   report->Member("key", key->did_key());
   report->Member("key_from", signer.origin);
   std::string scratch;
@@ -116,12 +119,14 @@ class RepositoryTale final : public repo::ExportVisitor {
     ++collections_.try_emplace(std::string(record.path.collection.text()), 0).first->second;
     cbor::RecordReport ignored;
     const absl::Status data = cbor::CheckRecord(record.block, record.path.collection.text(), &ignored);
-    if (!data.ok() && invalid_++ < kExamples) odd_.push_back(fmt::format("{}: {}", record.key, Message(data)));
+    if (!data.ok() && invalid_++ < kExamples)
+      odd_.push_back(fmt::format("{}: {}", record.key, Message(data)));
     return absl::OkStatus();
   }
   absl::Status OnUnusable(const repo::UnusableRecord& record) override {
     if (unusable_++ < kExamples) {
-      odd_.push_back(fmt::format("{} -> {}: {}", Printable(record.key), record.cid.ToString(), RejectName(record.reject)));
+      odd_.push_back(fmt::format("{} -> {}: {}", Printable(record.key), record.cid.ToString(),
+                                 RejectName(record.reject)));
     }
     return absl::OkStatus();
   }
@@ -129,8 +134,10 @@ class RepositoryTale final : public repo::ExportVisitor {
   void TellRecords(size_t count) const {
     report_->Ok("records", fmt::format("{} in {}, each hashes to its CID in the tree", Grouped(count),
                                        Counted(collections_.size(), "collection")));
-    if (invalid_ > 0) report_->Remark(fmt::format("{} of them no valid data, signed all the same", Grouped(invalid_)));
-    if (unusable_ > 0) report_->Remark(fmt::format("{} that cannot be records", Counted(unusable_, "more key")));
+    if (invalid_ > 0)
+      report_->Remark(fmt::format("{} of them no valid data, signed all the same", Grouped(invalid_)));
+    if (unusable_ > 0)
+      report_->Remark(fmt::format("{} that cannot be records", Counted(unusable_, "more key")));
     for (const std::string& odd : odd_) report_->Remark("  " + odd);
     report_->Member("records", static_cast<int64_t>(count));
     report_->Member("invalid_records", static_cast<int64_t>(invalid_));
@@ -161,7 +168,8 @@ struct PathNode {
 };
 
 // From the root to where `path` is or would be; the tree was verified.
-std::vector<PathNode> NodesTo(std::string_view path, const car::BlockIndex& blocks, const cbor::CidView& root) {
+std::vector<PathNode> NodesTo(std::string_view path, const car::BlockIndex& blocks,
+                              const cbor::CidView& root) {
   std::vector<PathNode> nodes;
   repo::MstNode node;
   std::string key;
@@ -191,9 +199,10 @@ void TellPath(const std::vector<PathNode>& nodes, std::string_view detail, Verif
   report->Ok("path", detail);
   std::string json = "[";
   for (const PathNode& node : nodes) {
-    report->Remark(fmt::format("node {}, height {}, {}", node.cid.ToString(), node.height, Counted(node.keys, "key")));
-    json.append(fmt::format("{}{{\"cid\":\"{}\",\"height\":{},\"keys\":{}}}", json.size() > 1 ? "," : "", node.cid.ToString(),
-                            node.height, node.keys));
+    report->Remark(
+        fmt::format("node {}, height {}, {}", node.cid.ToString(), node.height, Counted(node.keys, "key")));
+    json.append(fmt::format("{}{{\"cid\":\"{}\",\"height\":{},\"keys\":{}}}", json.size() > 1 ? "," : "",
+                            node.cid.ToString(), node.height, node.keys));
   }
   report->MemberJson("nodes", json + "]");
 }
@@ -216,7 +225,8 @@ bool TellRecord(const repo::RecordProof& proof, const RecordQuestion& question, 
   cbor::RecordReport ignored;
   const std::string_view collection = std::string_view(question.path).substr(0, question.path.find('/'));
   const absl::Status data = cbor::CheckRecord(proof.record, collection, &ignored);
-  report->Ok("record", fmt::format("{}, {} bytes that hash to it", proof.cid.ToString(), proof.record.size()));
+  report->Ok("record",
+             fmt::format("{}, {} bytes that hash to it", proof.cid.ToString(), proof.record.size()));
   if (!data.ok()) report->Remark(fmt::format("no valid data, signed all the same: {}", Message(data)));
   report->Member("valid_data", data.ok());
   std::string json;
@@ -240,7 +250,8 @@ void VerifyRepository(const RepositoryQuestion& question, const Signer& signer, 
   std::vector<char> piece(kPieceBytes);
   while (status.ok() && *question.car) {
     question.car->read(piece.data(), static_cast<std::streamsize>(piece.size()));
-    status = stream.Feed(AsBytes(std::string_view(piece.data(), static_cast<size_t>(question.car->gcount()))));
+    status =
+        stream.Feed(AsBytes(std::string_view(piece.data(), static_cast<size_t>(question.car->gcount()))));
   }
   if (status.ok()) status = stream.Finish();
   if (tale.ended()) return;
@@ -250,21 +261,22 @@ void VerifyRepository(const RepositoryQuestion& question, const Signer& signer, 
       report->Remark("of an old file at hand --allow-v2 also reads version 2");
     }
     if (RejectOf(status) == Reject::kMstPartial) {
-      report->Remark("this is a part of a repository: what it proves of one record, --record COLLECTION/RKEY tells");
+      report->Remark(
+          "this is a part of a repository: what it proves of one record, --record COLLECTION/RKEY tells");
     }
     return;
   }
   const repo::CommitObject& commit = stream.commit();
   report->Ok("blocks", fmt::format("{} in {}, each hashes to its CID", Counted(stream.block_count(), "block"),
                                    Counted(stream.bytes(), "byte")));
-  report->Ok("tree", fmt::format("{}, {}, {}, nothing missing", commit.data.ToString(), Counted(stream.node_count(), "node"),
-                                 Counted(stream.key_count(), "key")));
+  report->Ok("tree", fmt::format("{}, {}, {}, nothing missing", commit.data.ToString(),
+                                 Counted(stream.node_count(), "node"), Counted(stream.key_count(), "key")));
   report->Member("blocks", static_cast<int64_t>(stream.block_count()));
   report->Member("nodes", static_cast<int64_t>(stream.node_count()));
   tale.TellRecords(stream.record_count());
   const std::string rev = commit.rev.empty() ? "" : fmt::format(" at rev {}", commit.rev);
-  report->Conclude(
-      fmt::format("the whole repository of {}{}, {}", commit.did.text(), rev, Counted(stream.record_count(), "record")));
+  report->Conclude(fmt::format("the whole repository of {}{}, {}", commit.did.text(), rev,
+                               Counted(stream.record_count(), "record")));
 }
 
 void VerifyRecord(const RecordQuestion& question, const Signer& signer, VerifyReport* report) {
@@ -279,7 +291,8 @@ void VerifyRecord(const RecordQuestion& question, const Signer& signer, VerifyRe
   if (!question.did.empty() && commit->did.text() != question.did) {
     return report->Fail("commit", RejectError(Reject::kCommitDidMismatch, commit->did.text()));
   }
-  if (absl::Status status = CheckRev(commit->rev, question.now_us); !status.ok()) return report->Fail("commit", status);
+  if (absl::Status status = CheckRev(commit->rev, question.now_us); !status.ok())
+    return report->Fail("commit", status);
   const Signed of{*commit, *root};
   TellCommit(of, blocks.root(), report);
   if (!CheckSigner(of, signer, report)) return;

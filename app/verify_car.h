@@ -1,7 +1,7 @@
 #pragma once
 
-// What a CAR file proves: a whole repository, or one record of it. The checks are those of repo/export_stream.h and
-// repo/record_proof.h; here they are told step by step.
+// What a CAR file proves: a whole repository, or one record of it. The checks are those of
+// repo/export_stream.h and repo/record_proof.h; here they are told step by step.
 
 #include <cstdint>
 #include <functional>
@@ -39,8 +39,8 @@ void VerifyRepository(const RepositoryQuestion& question, const Signer& signer, 
 struct RecordQuestion {
   Bytes car;
   int64_t now_us = 0;
-  std::string did;   // whose repository it must be; empty: of whom the commit says
-  std::string path;  // a repo path, collection/rkey
+  std::string did;           // whose repository it must be; empty: of whom the commit says
+  std::string path;          // a repo path, collection/rkey
   bool need_record = false;  // the CAR must hold the record's bytes, not only its CID
 };
 

@@ -27,7 +27,8 @@ template <typename Counts, typename Names>
 std::string Listed(const Counts& counts, const Names& names) {
   std::string out;
   for (size_t i = 0; i < std::size(names); ++i) {
-    if (counts[i] > 0) out.append(fmt::format("{}{} {}", out.empty() ? "" : ", ", Grouped(counts[i]), names[i]));
+    if (counts[i] > 0)
+      out.append(fmt::format("{}{} {}", out.empty() ? "" : ", ", Grouped(counts[i]), names[i]));
   }
   return out;
 }
@@ -35,7 +36,8 @@ std::string Listed(const Counts& counts, const Names& names) {
 template <typename Counts, typename Names>
 std::string ListedJson(const Counts& counts, const Names& names) {
   std::string out = "{";
-  for (size_t i = 0; i < std::size(names); ++i) out.append(fmt::format("{}\"{}\":{}", i ? "," : "", names[i], counts[i]));
+  for (size_t i = 0; i < std::size(names); ++i)
+    out.append(fmt::format("{}\"{}\":{}", i ? "," : "", names[i], counts[i]));
   return out + "}";
 }
 
@@ -43,9 +45,11 @@ std::string ListedJson(const Counts& counts, const Names& names) {
 std::string GroupsJson(const FramesTally::Groups& groups) {
   std::string out = "[";
   for (const auto& [reason, group] : groups) {
-    out.append(fmt::format("{}{{\"reject\":\"{}\",\"count\":{},\"examples\":[", out.size() > 1 ? "," : "", reason, group.count));
+    out.append(fmt::format("{}{{\"reject\":\"{}\",\"count\":{},\"examples\":[", out.size() > 1 ? "," : "",
+                           reason, group.count));
     for (const FramesTally::Example& example : group.examples) {
-      out.append(fmt::format("{}{{\"seq\":{},\"did\":", &example == group.examples.data() ? "" : ",", example.seq));
+      out.append(
+          fmt::format("{}{{\"seq\":{},\"did\":", &example == group.examples.data() ? "" : ",", example.seq));
       cbor::AppendJsonString(example.did, &out);
       if (!example.path.empty()) cbor::AppendJsonString(example.path, &out.append(",\"path\":"));
       cbor::AppendJsonString(example.detail, &out.append(",\"detail\":"));
@@ -60,7 +64,8 @@ void TellGroups(const FramesTally::Groups& groups, VerifyReport* report) {
   for (const auto& [reason, group] : groups) {
     report->Remark(fmt::format("{} {}", Grouped(group.count), reason));
     for (const FramesTally::Example& example : group.examples) {
-      report->Remark(fmt::format("  seq {} {}{}{}{}{}", example.seq, example.did, example.path.empty() ? "" : "/", example.path,
+      report->Remark(fmt::format("  seq {} {}{}{}{}{}", example.seq, example.did,
+                                 example.path.empty() ? "" : "/", example.path,
                                  example.detail.empty() ? "" : ": ", example.detail));
     }
     if (group.count > group.examples.size()) report->Remark("  …");
@@ -94,11 +99,13 @@ void FramesTally::Count(const indexer::ChangeSet& change) {
     ++(letter.op < 0 ? refused_events_ : refused_records_);
     std::string path;
     if (!letter.collection.empty()) path = fmt::format("{}/{}", letter.collection, letter.rkey);
-    Add(RejectName(letter.reject), {change.seq, std::string(change.did), std::move(path), std::string(letter.detail)}, &refusals_);
+    Add(RejectName(letter.reject),
+        {change.seq, std::string(change.did), std::move(path), std::string(letter.detail)}, &refusals_);
   }
   for (const indexer::QuarantineRow& row : change.quarantine) {
     ++refused_frames_;
-    Add(RejectName(row.reject), {row.position, "", "", fmt::format("the frame after it: {}", row.detail)}, &refusals_);
+    Add(RejectName(row.reject), {row.position, "", "", fmt::format("the frame after it: {}", row.detail)},
+        &refusals_);
   }
   if (change.repo && change.repo->sync_state == sync::SyncState::kDesynchronized) {
     Add(change.repo->reason, {change.seq, std::string(change.did), "", ""}, &breaks_);
@@ -118,15 +125,18 @@ void FramesTally::Tell(VerifyReport* report) const {
   const std::string kinds = Listed(accepted_, kKindNames), levels = Listed(records_, kLevelNames);
   report->Ok("accepted", fmt::format("{}{}{}", Counted(events, "event"), kinds.empty() ? "" : ": ", kinds));
   report->Remark(fmt::format("changes of records: {}", levels.empty() ? "none" : levels));
-  if (ignored_ > 0) report->Remark(fmt::format("{} more say nothing new: replayed, stale, or of accounts that are silent", Grouped(ignored_)));
+  if (ignored_ > 0)
+    report->Remark(fmt::format("{} more say nothing new: replayed, stale, or of accounts that are silent",
+                               Grouped(ignored_)));
   report->MemberJson("accepted", ListedJson(accepted_, kKindNames));
   report->MemberJson("changes", ListedJson(records_, kLevelNames));
   report->Member("ignored", static_cast<int64_t>(ignored_));
 
   if (refused() > 0) {
-    report->Fail("refused", FailedPreconditionError(fmt::format("{}, {}, {}", Counted(refused_events_, "event"),
-                                                                Counted(refused_records_, "single record"),
-                                                                Counted(refused_frames_, "frame"))));
+    report->Fail("refused",
+                 FailedPreconditionError(fmt::format("{}, {}, {}", Counted(refused_events_, "event"),
+                                                     Counted(refused_records_, "single record"),
+                                                     Counted(refused_frames_, "frame"))));
     TellGroups(refusals_, report);
   } else {
     report->Ok("refused", "none");
@@ -136,8 +146,9 @@ void FramesTally::Tell(VerifyReport* report) const {
   if (!breaks_.empty()) {
     uint64_t accounts = 0;
     for (const auto& [reason, group] : breaks_) accounts += group.count;
-    report->Fail("chain", FailedPreconditionError(fmt::format("broken for {}, whose later events prove nothing",
-                                                              Counted(accounts, "account"))));
+    report->Fail("chain",
+                 FailedPreconditionError(fmt::format("broken for {}, whose later events prove nothing",
+                                                     Counted(accounts, "account"))));
     TellGroups(breaks_, report);
   } else {
     report->Ok("chain", "each commit continues the one before it");
@@ -173,13 +184,16 @@ absl::Status VerifyFrames(const FramesQuestion& question, VerifyReport* report) 
   if (read.ok() && !stopped) {
     report->Ok("frames", fmt::format("{} to the end of the file", Counted(stats.frames, "frame")));
   } else {
-    report->Fail("frames", read.ok() ? DeadlineExceededError(fmt::format("stopped after {} frames", stats.frames)) : read);
+    report->Fail("frames", read.ok()
+                               ? DeadlineExceededError(fmt::format("stopped after {} frames", stats.frames))
+                               : read);
   }
   tally.Tell(report);
   const uint64_t unjudged = stats.held_events + options.counters->Of("held_dropped");
   if (unjudged > 0) {
-    report->Fail("judged", UnavailableError(fmt::format("{} could not be judged: the account is not known, or its chain is broken",
-                                                        Counted(unjudged, "event"))));
+    report->Fail("judged", UnavailableError(fmt::format(
+                               "{} could not be judged: the account is not known, or its chain is broken",
+                               Counted(unjudged, "event"))));
   } else {
     report->Ok("judged", "every event");
   }

@@ -17,8 +17,8 @@
 
 namespace penstock::app {
 
-// Counts what passed and what did not, with the first examples of each reason. Used by the writer's thread, read after it
-// has ended.
+// Counts what passed and what did not, with the first examples of each reason. Used by the writer's thread,
+// read after it has ended.
 class FramesTally final : public pipeline::Output {
  public:
   static constexpr size_t kExamples = 3;

@@ -6,10 +6,12 @@
 
 namespace penstock::app {
 
-void VerifyLiveRecord(const LiveQuestion& question, const LiveSources& sources, std::string* car, VerifyReport* report) {
+void VerifyLiveRecord(const LiveQuestion& question, const LiveSources& sources, std::string* car,
+                      VerifyReport* report) {
   std::string did = question.authority;
   std::string handle;
-  if (const auto parsed = repo::Handle::Parse(question.authority); !question.authority.starts_with("did:") && parsed) {
+  if (const auto parsed = repo::Handle::Parse(question.authority);
+      !question.authority.starts_with("did:") && parsed) {
     handle = parsed->Normalized();
     absl::StatusOr<std::string> resolved = sources.resolve_handle(handle);
     if (!resolved.ok()) return report->Fail("handle", resolved.status());
@@ -22,13 +24,13 @@ void VerifyLiveRecord(const LiveQuestion& question, const LiveSources& sources, 
   const identity::Identity& identity = **found;
   if (identity.fault) return report->Fail("identity", RejectError(*identity.fault, did));
   if (!handle.empty() && identity.handle != handle) {
-    return report->Fail("identity", FailedPreconditionError(fmt::format("{} claims {}, not {}", did,
-                                                                        identity.handle.empty() ? "no handle" : identity.handle,
-                                                                        handle)));
+    return report->Fail("identity", FailedPreconditionError(fmt::format(
+                                        "{} claims {}, not {}", did,
+                                        identity.handle.empty() ? "no handle" : identity.handle, handle)));
   }
   if (identity.pds.empty()) return report->Fail("identity", FailedPreconditionError(did + " names no PDS"));
-  report->Ok("identity", fmt::format("{}{} lives on {}, from {}", did, handle.empty() ? "" : " claims it and", identity.pds,
-                                     sources.identity_origin));
+  report->Ok("identity", fmt::format("{}{} lives on {}, from {}", did, handle.empty() ? "" : " claims it and",
+                                     identity.pds, sources.identity_origin));
 
   absl::StatusOr<std::string> proof = sources.get_record(identity.pds, did, question);
   if (!proof.ok()) return report->Fail("proof", proof.status());

@@ -24,11 +24,14 @@ struct LiveSources {
   std::function<absl::StatusOr<identity::IdentityPtr>(std::string_view did)> find_identity;
   std::string identity_origin;  // for the report
   // com.atproto.sync.getRecord of the host at `origin`.
-  std::function<absl::StatusOr<std::string>(const std::string& origin, const std::string& did, const LiveQuestion& question)>
+  std::function<absl::StatusOr<std::string>(const std::string& origin, const std::string& did,
+                                            const LiveQuestion& question)>
       get_record;
 };
 
-// Steps: handle (for a handle), identity, proof, and those of VerifyRecord. `*car` is what the PDS gave, held or not.
-void VerifyLiveRecord(const LiveQuestion& question, const LiveSources& sources, std::string* car, VerifyReport* report);
+// Steps: handle (for a handle), identity, proof, and those of VerifyRecord. `*car` is what the PDS gave, held
+// or not.
+void VerifyLiveRecord(const LiveQuestion& question, const LiveSources& sources, std::string* car,
+                      VerifyReport* report);
 
 }  // namespace penstock::app

@@ -51,7 +51,8 @@ std::string_view StepVerdictName(StepVerdict verdict) {
   return "";
 }
 
-VerifyReport::VerifyReport(std::string_view kind, std::string_view input) : kind_(kind), input_(Clean(input)) {}
+VerifyReport::VerifyReport(std::string_view kind, std::string_view input)
+    : kind_(kind), input_(Clean(input)) {}
 
 void VerifyReport::Ok(std::string_view step, std::string_view detail) {
   steps_.push_back({std::string(step), "", Clean(detail), StepVerdict::kOk, {}});
@@ -72,7 +73,9 @@ void VerifyReport::Remark(std::string_view text) {
   if (!steps_.empty()) steps_.back().remarks.push_back(Clean(text));
 }
 
-void VerifyReport::Member(std::string_view name, std::string_view text) { AppendMember(name, text, &members_); }
+void VerifyReport::Member(std::string_view name, std::string_view text) {
+  AppendMember(name, text, &members_);
+}
 void VerifyReport::Member(std::string_view name, int64_t number) { MemberJson(name, std::to_string(number)); }
 void VerifyReport::Member(std::string_view name, bool value) { MemberJson(name, value ? "true" : "false"); }
 void VerifyReport::MemberJson(std::string_view name, std::string_view json) {
@@ -84,7 +87,8 @@ std::string VerifyReport::Text(bool marks) const {
   const size_t indent = marks ? 2 : 8;
   for (const Step& step : steps_) {
     out.append(fmt::format("{} {:<10} {}\n", Mark(step.verdict, marks), step.name, step.detail));
-    for (const std::string& remark : step.remarks) out.append(fmt::format("{:{}}{}\n", "", indent + 11, remark));
+    for (const std::string& remark : step.remarks)
+      out.append(fmt::format("{:{}}{}\n", "", indent + 11, remark));
   }
   if (verified()) {
     out.append(fmt::format("verified: {}\n", conclusion_));
@@ -98,7 +102,9 @@ std::string VerifyReport::Json() const {
   std::string out = "{";
   AppendMember("kind", kind_, &out);
   AppendMember("input", input_, &out);
-  out.append(verified() ? ",\"verified\":true" : ",\"verified\":false").append(members_).append(",\"steps\":[");
+  out.append(verified() ? ",\"verified\":true" : ",\"verified\":false")
+      .append(members_)
+      .append(",\"steps\":[");
   for (size_t i = 0; i < steps_.size(); ++i) {
     out.append(i == 0 ? "{" : ",{");
     AppendMember("step", steps_[i].name, &out);

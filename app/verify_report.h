@@ -43,7 +43,8 @@ class VerifyReport {
 
   // The steps and the verdict, a line each. `marks`: with ✓ and ✗ instead of words.
   std::string Text(bool marks) const;
-  // {"kind":…,"input":…,"verified":…,<members>,"steps":[{"step":…,"verdict":…,"reject":…,"detail":…}]}, one line.
+  // One line: {"kind":…,"input":…,"verified":…,<members>,"steps":[…]}, a step being
+  // {"step":…,"verdict":…,"reject":…,"detail":…}.
   std::string Json() const;
 
  private:

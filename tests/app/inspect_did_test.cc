@@ -114,7 +114,8 @@ TEST_F(InspectDidTest, TellsTheOperationsOfALog) {
   const builder::SigningKey rotation = test::KeyNamed("rotation");
   test::PlcLogBuilder log;
   log.Add(test::PlcLogBuilder::Operation({rotation}, "old.local"), -1, rotation, 0);
-  log.Add(test::PlcLogBuilder::Operation({rotation}, "new.local", test::KeyNamed("new").DidKey()), 0, rotation, 1);
+  log.Add(test::PlcLogBuilder::Operation({rotation}, "new.local", test::KeyNamed("new").DidKey()), 0,
+          rotation, 1);
   const test::TempFolder folder;
   const std::string path = folder.path() / "log.json";
   std::ofstream(path) << log.Json();
@@ -129,8 +130,10 @@ TEST_F(InspectDidTest, TellsTheOperationsOfALog) {
 
   // From the directory, which says the same, or something else.
   const auto document = [&](std::string_view key) {
-    return R"({"id":")" + log.did() + R"(","alsoKnownAs":["at://new.local"],"verificationMethod":[{"id":"#atproto","type":"Multikey",)" +
-           R"("controller":")" + log.did() + R"(","publicKeyMultibase":")" + std::string(key) + R"("}],"service":[{"id":"#atproto_pds",)" +
+    return R"({"id":")" + log.did() +
+           R"(","alsoKnownAs":["at://new.local"],"verificationMethod":[{"id":"#atproto","type":"Multikey",)" +
+           R"("controller":")" + log.did() + R"(","publicKeyMultibase":")" + std::string(key) +
+           R"("}],"service":[{"id":"#atproto_pds",)" +
            R"("type":"AtprotoPersonalDataServer","serviceEndpoint":"https://pds.lantern.test"}]})";
   };
   directory_->SetDocument(log.did(), document(test::KeyNamed("new").Multikey()));

@@ -1,4 +1,5 @@
-// Files that somebody tampered with, bit by bit: nothing that is not exactly what the account signed is ever verified.
+// Files that somebody tampered with, bit by bit: nothing that is not exactly what the account signed is ever
+// verified.
 
 #include "app/verify_car.h"
 
@@ -46,7 +47,8 @@ VerifyReport Repository(const std::string& car, const Signer& signer, bool allow
 
 Signer SignerOf(const Account& account) {
   Signer signer;
-  signer.find = [document = account.DidDocument()](std::string_view did) -> absl::StatusOr<identity::IdentityPtr> {
+  signer.find = [document =
+                     account.DidDocument()](std::string_view did) -> absl::StatusOr<identity::IdentityPtr> {
     return std::make_shared<const identity::Identity>(identity::ParseDidDocument(did, document));
   };
   signer.origin = "a test";
@@ -93,7 +95,9 @@ TEST_P(VerifyCarTest, EveryBitOfASliceCounts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Curves, VerifyCarTest, testing::Values(builder::Curve::kK256, builder::Curve::kP256),
-                         [](const auto& curve) { return curve.param == builder::Curve::kK256 ? "K256" : "P256"; });
+                         [](const auto& curve) {
+                           return curve.param == builder::Curve::kK256 ? "K256" : "P256";
+                         });
 
 TEST(VerifyCar, TheNodesOnTheWayAreTold) {
   // Enough records for a tree of several levels.
@@ -129,7 +133,9 @@ TEST(VerifyCar, WhoCannotBeAskedIsNoVerdictOnTheFile) {
   Account ada = WithNotes(1, 2);
   const std::string car = *ada.Export();
   Signer signer;
-  signer.find = [](std::string_view) -> absl::StatusOr<identity::IdentityPtr> { return UnavailableError("away"); };
+  signer.find = [](std::string_view) -> absl::StatusOr<identity::IdentityPtr> {
+    return UnavailableError("away");
+  };
   const VerifyReport report = Repository(car, signer);
   EXPECT_FALSE(report.verified());
   EXPECT_THAT(report.Text(false), HasSubstr("UNKNOWN key        away"));

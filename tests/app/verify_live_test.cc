@@ -1,5 +1,5 @@
-// A live record by its author's handle, against names and hosts that lie, stall or are not there. Everything that is foreign leads
-// to one server on loopback (HttpClientOptions::gateway).
+// A live record by its author's handle, against names and hosts that lie, stall or are not there. Everything
+// that is foreign leads to one server on loopback (HttpClientOptions::gateway).
 
 #include "app/verify_live.h"
 
@@ -44,7 +44,8 @@ class VerifyLiveTest : public testing::Test {
     http_.dns.servers = dns_->address();
     http_.dns.timeout = std::chrono::milliseconds(100);
     http_.dns.tries = 1;
-    target_ = "/xrpc/com.atproto.sync.getRecord?did=" + ada_.did() + "&collection=" + kCollection + "&rkey=one";
+    target_ =
+        "/xrpc/com.atproto.sync.getRecord?did=" + ada_.did() + "&collection=" + kCollection + "&rkey=one";
     const std::string proof = test::RecordSlice(*ada_.Export(), std::string(kCollection) + "/one");
     host_->SetReply(target_, DirectoryReply::Of(200, proof, "application/vnd.ipld.car"), "pds.lantern.test");
   }
@@ -60,17 +61,19 @@ class VerifyLiveTest : public testing::Test {
     LiveSources sources;
     sources.resolve_handle = [this](const std::string& handle) { return LookUp(handle); };
     sources.find_identity = [this](std::string_view did) -> absl::StatusOr<identity::IdentityPtr> {
-      if (did != ada_.did()) return std::make_shared<const identity::Identity>(identity::NoIdentity(did, Reject::kDidNotFound));
+      if (did != ada_.did())
+        return std::make_shared<const identity::Identity>(identity::NoIdentity(did, Reject::kDidNotFound));
       return std::make_shared<const identity::Identity>(identity::ParseDidDocument(did, ada_.DidDocument()));
     };
     sources.identity_origin = "a test";
     sources.get_record = [&](const std::string& origin, const std::string& did,
                              const LiveQuestion& of) -> absl::StatusOr<std::string> {
       const auto promise = std::make_shared<std::promise<absl::StatusOr<std::string>>>();
-      client->GetRecord({origin, false}, did, of.collection, of.rkey, [promise](const net::XrpcOutcome& outcome, std::string car) {
-        if (outcome.status.ok()) return promise->set_value(std::move(car));
-        promise->set_value(outcome.status);
-      });
+      client->GetRecord({origin, false}, did, of.collection, of.rkey,
+                        [promise](const net::XrpcOutcome& outcome, std::string car) {
+                          if (outcome.status.ok()) return promise->set_value(std::move(car));
+                          promise->set_value(outcome.status);
+                        });
       return promise->get_future().get();
     };
     const LiveQuestion question{kHandle, kCollection, "one", builder::kFixtureEpoch + 1'000'000};
@@ -111,7 +114,8 @@ TEST_F(VerifyLiveTest, AHandleThatLeadsToSomebodyElseIsNobodysProof) {
 
 TEST_F(VerifyLiveTest, APdsThatStallsIsGivenUp) {
   dns_->SetTxt(kDnsName, {{"did=" + ada_.did()}});
-  for (const auto manner : {DirectoryReply::Manner::kStall, DirectoryReply::Manner::kTrickle, DirectoryReply::Manner::kEndlessHeaders}) {
+  for (const auto manner : {DirectoryReply::Manner::kStall, DirectoryReply::Manner::kTrickle,
+                            DirectoryReply::Manner::kEndlessHeaders}) {
     host_->SetReply(target_, DirectoryReply::Misbehave(manner, std::string(10'000, 'x')), "pds.lantern.test");
     const auto begin = std::chrono::steady_clock::now();
     const VerifyReport report = Verify(std::chrono::milliseconds(300));
@@ -141,7 +145,8 @@ TEST_F(VerifyLiveTest, ANoCountsOnlyIfBothHaveSaidIt) {
   EXPECT_TRUE(absl::IsNotFound(LookUp().status()));
   host_->SetReply("/.well-known/atproto-did", DirectoryReply::Of(503), kHandle);
   EXPECT_TRUE(absl::IsUnavailable(LookUp().status()));
-  host_->SetReply("/.well-known/atproto-did", DirectoryReply::Misbehave(DirectoryReply::Manner::kDrop), kHandle);
+  host_->SetReply("/.well-known/atproto-did", DirectoryReply::Misbehave(DirectoryReply::Manner::kDrop),
+                  kHandle);
   EXPECT_TRUE(absl::IsUnavailable(LookUp().status()));
   host_->SetReply("/.well-known/atproto-did", DirectoryReply::Of(404), kHandle);
   dns_->SetServFail(kDnsName);

@@ -23,20 +23,24 @@ TEST(VerifyReport, TellsStepsAndVerdict) {
   report.Member("included", true);
   report.MemberJson("nodes", "[1]");
   EXPECT_FALSE(report.verified()) << "nothing is proven before it is said what";
-  EXPECT_EQ(report.Text(false), "ok      blocks     2, each hashes to its CID\n"
-                                "                   below\n"
-                                "NOT verified: not looked at to the end\n");
+  EXPECT_EQ(report.Text(false),
+            "ok      blocks     2, each hashes to its CID\n"
+            "                   below\n"
+            "NOT verified: not looked at to the end\n");
   report.Conclude("all of it");
   EXPECT_TRUE(report.verified());
-  EXPECT_EQ(report.Text(false), "ok      blocks     2, each hashes to its CID\n"
-                                "                   below\n"
-                                "verified: all of it\n");
-  EXPECT_EQ(report.Text(true), "✓ blocks     2, each hashes to its CID\n"
-                               "             below\n"
-                               "verified: all of it\n");
-  EXPECT_EQ(report.Json(), "{\"kind\":\"record\",\"input\":\"at://a/b/c\",\"verified\":true,\"rev\":\"3lx\",\"records\":7,"
-                           "\"included\":true,\"nodes\":[1],\"steps\":[{\"step\":\"blocks\",\"verdict\":\"ok\","
-                           "\"detail\":\"2, each hashes to its CID\"}]}\n");
+  EXPECT_EQ(report.Text(false),
+            "ok      blocks     2, each hashes to its CID\n"
+            "                   below\n"
+            "verified: all of it\n");
+  EXPECT_EQ(report.Text(true),
+            "✓ blocks     2, each hashes to its CID\n"
+            "             below\n"
+            "verified: all of it\n");
+  EXPECT_EQ(report.Json(),
+            "{\"kind\":\"record\",\"input\":\"at://a/b/c\",\"verified\":true,\"rev\":\"3lx\",\"records\":7,"
+            "\"included\":true,\"nodes\":[1],\"steps\":[{\"step\":\"blocks\",\"verdict\":\"ok\","
+            "\"detail\":\"2, each hashes to its CID\"}]}\n");
 }
 
 TEST(VerifyReport, TellsWhatDoesNotHoldFromWhatNobodyAnswered) {
@@ -46,10 +50,11 @@ TEST(VerifyReport, TellsWhatDoesNotHoldFromWhatNobodyAnswered) {
   report.Fail("proof", NotFoundError("RecordNotFound"));
   report.Conclude("nothing");
   EXPECT_FALSE(report.verified());
-  EXPECT_EQ(report.Text(false), "UNKNOWN key        nobody\n"
-                                "FAILED  signature  signature_mismatch: of it\n"
-                                "FAILED  proof      RecordNotFound\n"
-                                "NOT verified: key\n");
+  EXPECT_EQ(report.Text(false),
+            "UNKNOWN key        nobody\n"
+            "FAILED  signature  signature_mismatch: of it\n"
+            "FAILED  proof      RecordNotFound\n"
+            "NOT verified: key\n");
   const json::value told = json::parse(report.Json());
   EXPECT_EQ(told.at("steps").at(0).at("verdict").as_string(), "unknown");
   EXPECT_FALSE(told.at("steps").at(0).as_object().contains("reject"));

@@ -1,4 +1,5 @@
-// Who accounts are, as the running service finds out over real sockets: a directory and a PDS on loopback, and what the store keeps.
+// Who accounts are, as the running service finds out over real sockets: a directory and a PDS on loopback,
+// and what the store keeps.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -29,12 +30,28 @@ constexpr char kNote[] = "test.lantern.note";
 
 class IdentityOfTheService : public testing::Test {
  protected:
-  IdentityOfTheService() : ada_({.seed = 1, .handle = "ada.lantern.test", .pds = host_->url()}) { host_->SetAccount(ada_); }
+  IdentityOfTheService() : ada_({.seed = 1, .handle = "ada.lantern.test", .pds = host_->url()}) {
+    host_->SetAccount(ada_);
+  }
 
   void Run(const std::vector<std::string>& more = {}) {
-    std::vector<std::string> args = {"run", "--relay", relay_->url(), "--cursor", "0", "--collections", "test.lantern.*",
-                                     "--directory", host_->url(), "--directory-rate", "1000", "--store", store_.url(),
-                                     "--cursor-interval", "20", "--batch-age", "5"};
+    std::vector<std::string> args = {"run",
+                                     "--relay",
+                                     relay_->url(),
+                                     "--cursor",
+                                     "0",
+                                     "--collections",
+                                     "test.lantern.*",
+                                     "--directory",
+                                     host_->url(),
+                                     "--directory-rate",
+                                     "1000",
+                                     "--store",
+                                     store_.url(),
+                                     "--cursor-interval",
+                                     "20",
+                                     "--batch-age",
+                                     "5"};
     args.insert(args.end(), more.begin(), more.end());
     program_ = std::make_unique<ProgramProcess>(args);
   }
@@ -74,7 +91,8 @@ class IdentityOfTheService : public testing::Test {
   }
   std::vector<std::string> Notes() {
     std::vector<std::string> notes;
-    for (const auto& row : store_.TryQuery("SELECT rkey FROM visible_record ORDER BY rkey")) notes.push_back(*row[0]);
+    for (const auto& row : store_.TryQuery("SELECT rkey FROM visible_record ORDER BY rkey"))
+      notes.push_back(*row[0]);
     return notes;
   }
 
@@ -114,7 +132,8 @@ TEST_F(IdentityOfTheService, ANewKeyIsFoundOutByOneRefresh) {
   Note("a");
   Run({"--no-verify-handles"});
   ASSERT_TRUE(Settled());
-  Account before({.seed = 1, .handle = "ada.lantern.test", .pds = host_->url()});  // the same account with the old key
+  Account before(
+      {.seed = 1, .handle = "ada.lantern.test", .pds = host_->url()});  // the same account with the old key
   ada_.RotateKey();
   host_->SetAccount(ada_);
   Note("b");  // nobody said #identity
@@ -123,7 +142,8 @@ TEST_F(IdentityOfTheService, ANewKeyIsFoundOutByOneRefresh) {
   EXPECT_EQ(host_->CountOf("/" + ada_.did()), 2u);
   // Who has the old key cannot go on with it, and costs no further question.
   const builder::Item note = builder::Item::Map({{"$type", kNote}, {"text", "forged"}});
-  Send(before.Commit({builder::Write::Create(std::string(kNote) + "/forged", note)}, now_ + builder::kSecond));
+  Send(
+      before.Commit({builder::Write::Create(std::string(kNote) + "/forged", note)}, now_ + builder::kSecond));
   ASSERT_TRUE(Settled());
   program_->Signal(SIGTERM);
   EXPECT_EQ(program_->Wait(20), 0);

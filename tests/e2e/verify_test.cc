@@ -1,5 +1,5 @@
-// `penstock verify` as a user meets it: whole repositories, single records, recorded frames, live records and stores; right ones,
-// and ones that somebody tampered with.
+// `penstock verify` as a user meets it: whole repositories, single records, recorded frames, live records and
+// stores; right ones, and ones that somebody tampered with.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,12 +12,12 @@
 #include <string>
 #include <vector>
 
-#include "fixtures/builder/account.h"
-#include "fixtures/builder/stream.h"
-#include "fixtures/directory/directory.h"
 #include "firehose/capture.h"
 #include "firehose/frame.h"
 #include "firehose/segment_writer.h"
+#include "fixtures/builder/account.h"
+#include "fixtures/builder/stream.h"
+#include "fixtures/directory/directory.h"
 #include "tests/e2e/capture_truth.h"
 #include "tests/e2e/program.h"
 #include "tests/support/database/sql.h"
@@ -52,7 +52,8 @@ class Verify : public testing::Test {
                            builder::Curve curve = builder::Curve::kK256) {
     Account account({.seed = seed, .handle = "ada.lantern.test", .curve = curve, .pds = pds});
     for (int i = 0; i < notes; ++i) {
-      account.Commit({Write::Create(PathOf(i), NoteOf("note " + std::to_string(i)))}, builder::kFixtureEpoch + i * 1'000'000);
+      account.Commit({Write::Create(PathOf(i), NoteOf("note " + std::to_string(i)))},
+                     builder::kFixtureEpoch + i * 1'000'000);
     }
     return account;
   }
@@ -63,7 +64,8 @@ class Verify : public testing::Test {
     return path;
   }
   std::string Documents(const Account& account) {
-    return File("documents.ndjson", "{\"did\":\"" + account.did() + "\",\"doc\":" + account.DidDocument() + "}\n");
+    return File("documents.ndjson",
+                "{\"did\":\"" + account.did() + "\",\"doc\":" + account.DidDocument() + "}\n");
   }
 
   // The run's exit code, and what it printed as one JSON object.
@@ -88,7 +90,8 @@ class Verify : public testing::Test {
       for (const json::value& step : told.at("steps").as_array()) {
         std::string& text = steps.emplace_back(step.at("step").as_string());
         text.append(" ").append(step.at("verdict").as_string());
-        if (const json::value* reject = step.as_object().if_contains("reject")) text.append(" ").append(reject->as_string());
+        if (const json::value* reject = step.as_object().if_contains("reject"))
+          text.append(" ").append(reject->as_string());
       }
       return steps;
     }
@@ -166,7 +169,8 @@ TEST_F(Verify, ARepositoryIsToldStepByStep) {
     const std::string car = File("ada.car", *ada.Export());
     const Verdict verdict = Run({car, "--did-docs", Documents(ada)});
     EXPECT_EQ(verdict.exit_code, 0);
-    EXPECT_THAT(verdict.Steps(), ElementsAre("commit ok", "key ok", "signature ok", "blocks ok", "tree ok", "records ok"));
+    EXPECT_THAT(verdict.Steps(),
+                ElementsAre("commit ok", "key ok", "signature ok", "blocks ok", "tree ok", "records ok"));
     EXPECT_EQ(verdict.Text("kind"), "repository");
     EXPECT_EQ(verdict.Text("input"), car);
     EXPECT_EQ(verdict.Text("did"), ada.did());
@@ -180,7 +184,8 @@ TEST_F(Verify, ARepositoryIsToldStepByStep) {
     const ProgramRun plain = RunProgram({"verify", car, "--key", ada.key().DidKey()});
     EXPECT_EQ(plain.exit_code, 0) << plain.err;
     EXPECT_THAT(plain.out, HasSubstr("ok      signature"));
-    EXPECT_THAT(plain.out, HasSubstr("\nverified: the whole repository of " + ada.did() + " at rev " + ada.rev()));
+    EXPECT_THAT(plain.out,
+                HasSubstr("\nverified: the whole repository of " + ada.did() + " at rev " + ada.rev()));
   }
 }
 
@@ -191,7 +196,8 @@ TEST_F(Verify, ARepositoryWithAnotherKeyIsNot) {
   EXPECT_EQ(other.exit_code, 1);
   EXPECT_EQ(other.End(), "signature failed signature_mismatch");
   ada.RotateKey();
-  EXPECT_EQ(Run({car, "--did-docs", Documents(ada)}).End(), "signature failed signature_mismatch") << "an old key is no key";
+  EXPECT_EQ(Run({car, "--did-docs", Documents(ada)}).End(), "signature failed signature_mismatch")
+      << "an old key is no key";
   EXPECT_EQ(Run({car, "--did-docs", Documents(WithNotes(2, 1))}).End(), "key failed did_not_found");
   const ProgramRun plain = RunProgram({"verify", car, "--did-docs", Documents(ada)});
   EXPECT_THAT(plain.out, HasSubstr("FAILED  signature  signature_mismatch"));
@@ -205,7 +211,8 @@ TEST_F(Verify, ATamperedRepositoryIsRefusedWhereItIsWrong) {
   std::string flipped = whole;
   flipped.back() = static_cast<char>(flipped.back() ^ 1);
   EXPECT_EQ(Run({File("a.car", flipped), "--key", key}).End(), "blocks failed car_block_cid_mismatch");
-  EXPECT_EQ(Run({File("b.car", whole.substr(0, whole.size() - 1)), "--key", key}).End(), "blocks failed car_truncated");
+  EXPECT_EQ(Run({File("b.car", whole.substr(0, whole.size() - 1)), "--key", key}).End(),
+            "blocks failed car_truncated");
   EXPECT_EQ(Run({File("c.car", ""), "--key", key}).End(), "blocks failed car_truncated");
   // A slice is no whole repository, and what is missing decides what it is called.
   const Verdict slice = Run({File("d.car", RecordSlice(whole, PathOf(3))), "--key", key});
@@ -236,16 +243,19 @@ TEST_F(Verify, ASliceProvesInclusionAndAbsence) {
   Account ada = WithNotes(1, 40);
   const std::string whole = *ada.Export();
   const std::string documents = Documents(ada);
-  const std::string car = File("slice", RecordSlice(whole, PathOf(7)));  // told by its bytes, whatever its name
+  const std::string car =
+      File("slice", RecordSlice(whole, PathOf(7)));  // told by its bytes, whatever its name
   const Verdict included = Run({car, "--record", PathOf(7), "--did-docs", documents});
   EXPECT_EQ(included.exit_code, 0) << included.End();
-  EXPECT_THAT(included.Steps(), ElementsAre("blocks ok", "commit ok", "key ok", "signature ok", "path ok", "record ok"));
+  EXPECT_THAT(included.Steps(),
+              ElementsAre("blocks ok", "commit ok", "key ok", "signature ok", "path ok", "record ok"));
   EXPECT_EQ(included.Text("kind"), "record");
   EXPECT_TRUE(included.told.at("included").as_bool());
   EXPECT_EQ(included.told.at("record").at("text").as_string(), "note 7");
   EXPECT_EQ(included.Text("cid"), ada.Find(PathOf(7))->ToString());
   ASSERT_FALSE(included.told.at("nodes").as_array().empty());
-  EXPECT_EQ(included.told.at("nodes").as_array().front().at("cid").as_string(), ada.data().ToString()) << "from the root";
+  EXPECT_EQ(included.told.at("nodes").as_array().front().at("cid").as_string(), ada.data().ToString())
+      << "from the root";
 
   const std::string uri = ada.Uri(PathOf(7));
   EXPECT_EQ(Run({car, "--record", uri, "--did-docs", documents}).exit_code, 0);
@@ -309,7 +319,10 @@ class VerifyFrames : public Verify {
   static std::string RejectsOf(const Verdict& verdict, std::string_view member = "refused") {
     std::string text;
     for (const json::value& group : verdict.told.at(member).as_array()) {
-      text.append(group.at("reject").as_string()).append(" ").append(std::to_string(group.at("count").as_int64())).append(";");
+      text.append(group.at("reject").as_string())
+          .append(" ")
+          .append(std::to_string(group.at("count").as_int64()))
+          .append(";");
     }
     return text;
   }
@@ -322,7 +335,8 @@ TEST_F(VerifyFrames, TheShippedRecordingHolds) {
   const Verdict verdict =
       Run({"fixtures/data/forum-small.frames", "--did-docs", "fixtures/data/forum-small.dids.ndjson"});
   EXPECT_EQ(verdict.exit_code, 0) << verdict.End();
-  EXPECT_THAT(verdict.Steps(), ElementsAre("frames ok", "accepted ok", "refused ok", "chain ok", "judged ok"));
+  EXPECT_THAT(verdict.Steps(),
+              ElementsAre("frames ok", "accepted ok", "refused ok", "chain ok", "judged ok"));
   EXPECT_EQ(verdict.Number("frames"), 112);
   EXPECT_EQ(verdict.told.at("accepted").at("commit").as_int64(), 89);
   EXPECT_EQ(verdict.told.at("changes").at("full").as_int64(), 136);
@@ -335,7 +349,9 @@ TEST_F(VerifyFrames, EveryFormOfARecordingIsTheSame) {
   for (size_t i = 0; i < frames_.size(); ++i) {
     firehose::Frame frame;
     ASSERT_TRUE(firehose::DecodeFrame(AsBytes(frames_[i]), &frame).ok());
-    ASSERT_TRUE((*recording)->Append(AsBytes(frames_[i]), frame.seq, builder::kFixtureEpoch + static_cast<int64_t>(i)).ok());
+    ASSERT_TRUE((*recording)
+                    ->Append(AsBytes(frames_[i]), frame.seq, builder::kFixtureEpoch + static_cast<int64_t>(i))
+                    .ok());
   }
   ASSERT_TRUE((*recording)->Close().ok());
   const Verdict plain = Run({Frames(frames_), "--did-docs", documents_});
@@ -353,7 +369,8 @@ TEST_F(VerifyFrames, ATurnedBitIsRefusedAndTheChainBreaks) {
   const int64_t seq = *frame.seq;
   const std::string did(frame.did.text());
   // The last byte of the blocks belongs to a block.
-  const size_t last = static_cast<size_t>(frame.blocks.data() + frame.blocks.size() - 1 - AsBytes(frames_[at]).data());
+  const size_t last =
+      static_cast<size_t>(frame.blocks.data() + frame.blocks.size() - 1 - AsBytes(frames_[at]).data());
   frames_[at][last] = static_cast<char>(frames_[at][last] ^ 0x10);
   const Verdict verdict = Run({Frames(frames_), "--did-docs", documents_});
   EXPECT_EQ(verdict.exit_code, 1);
@@ -376,15 +393,18 @@ TEST_F(VerifyFrames, AMissingFrameIsAChainThatBreaksAndEventsThatProveNothing) {
     ASSERT_TRUE(firehose::DecodeFrame(AsBytes(frames_[i]), &frame).ok());
     if (frame.kind == firehose::FrameKind::kCommit) commits[std::string(frame.did.text())].push_back(i);
   }
-  const auto& busy = *std::max_element(commits.begin(), commits.end(),
-                                       [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+  const auto& busy = *std::max_element(commits.begin(), commits.end(), [](const auto& a, const auto& b) {
+    return a.second.size() < b.second.size();
+  });
   ASSERT_GT(busy.second.size(), 4u);
   frames_.erase(frames_.begin() + static_cast<std::ptrdiff_t>(busy.second[busy.second.size() / 2]));
   const Verdict verdict = Run({Frames(frames_), "--did-docs", documents_});
   EXPECT_EQ(verdict.exit_code, 1);
   EXPECT_EQ(RejectsOf(verdict), "");
   EXPECT_EQ(RejectsOf(verdict, "desynchronized"), "chain_broken 1;");
-  EXPECT_EQ(verdict.told.at("desynchronized").as_array()[0].at("examples").as_array()[0].at("did").as_string(), busy.first);
+  EXPECT_EQ(
+      verdict.told.at("desynchronized").as_array()[0].at("examples").as_array()[0].at("did").as_string(),
+      busy.first);
   EXPECT_GT(verdict.Number("not_judged"), 0);
 }
 
@@ -408,10 +428,12 @@ TEST_F(VerifyFrames, TheDirectoryKnowsTheKeys) {
   const auto directory = *Directory::Start();
   // Without what changed on the way: the documents as they are in the end know only the newest keys.
   std::map<std::string, std::string> newest;
-  for (const json::object& line : ReadNdjson(documents_)) newest[std::string(line.at("did").as_string())] = json::serialize(line.at("doc"));
+  for (const json::object& line : ReadNdjson(documents_))
+    newest[std::string(line.at("did").as_string())] = json::serialize(line.at("doc"));
   for (const auto& [did, document] : newest) directory->SetDocument(did, document);
   const Verdict verdict = Run({Frames(frames_), "--directory", directory->url(), "--directory-rate", "1000"});
-  for (const json::value& group : verdict.told.at("refused").as_array()) EXPECT_EQ(group.at("reject").as_string(), "signature_mismatch");
+  for (const json::value& group : verdict.told.at("refused").as_array())
+    EXPECT_EQ(group.at("reject").as_string(), "signature_mismatch");
   EXPECT_GT(verdict.told.at("accepted").at("commit").as_int64(), 30);
   EXPECT_EQ(verdict.Number("not_judged") > 0, verdict.told.at("desynchronized").as_array().size() > 0);
 }
@@ -447,7 +469,8 @@ TEST_F(VerifyFrames, TheCapturesHoldButForWhatTheReferenceRefusesToo) {
         ignored += event.fate == CaptureTruth::Fate::kIgnored;
       }
       std::string expected;
-      for (const auto& [reject, count] : rejects) expected.append(reject).append(" ").append(std::to_string(count)).append(";");
+      for (const auto& [reject, count] : rejects)
+        expected.append(reject).append(" ").append(std::to_string(count)).append(";");
       EXPECT_EQ(RejectsOf(verdict), expected);
       EXPECT_EQ(verdict.Number("not_judged"), held);
       EXPECT_EQ(verdict.exit_code, expected.empty() && held == 0 ? 0 : 1);
@@ -465,13 +488,16 @@ class VerifyLive : public Verify {
   }
   static std::string Target(const std::string& did, const std::string& path) {
     const size_t slash = path.find('/');
-    return "/xrpc/com.atproto.sync.getRecord?did=" + did + "&collection=" + path.substr(0, slash) + "&rkey=" + path.substr(slash + 1);
+    return "/xrpc/com.atproto.sync.getRecord?did=" + did + "&collection=" + path.substr(0, slash) +
+           "&rkey=" + path.substr(slash + 1);
   }
   void Serve(const std::string& path, std::string car) {
-    host_->SetReply(Target(ada_.did(), path), DirectoryReply::Of(200, std::move(car), "application/vnd.ipld.car"));
+    host_->SetReply(Target(ada_.did(), path),
+                    DirectoryReply::Of(200, std::move(car), "application/vnd.ipld.car"));
   }
   Verdict Ask(const std::string& path, std::vector<std::string> more = {}) {
-    std::vector<std::string> args = {ada_.Uri(path), "--directory", host_->url(), "--allow-private-addresses"};
+    std::vector<std::string> args = {ada_.Uri(path), "--directory", host_->url(),
+                                     "--allow-private-addresses"};
     args.insert(args.end(), more.begin(), more.end());
     return Run(args);
   }
@@ -485,20 +511,22 @@ TEST_F(VerifyLive, InclusionIsProven) {
   const std::string saved = folder_.path() / "proof.car";
   const Verdict verdict = Ask(PathOf(7), {"--save", saved});
   EXPECT_EQ(verdict.exit_code, 0) << verdict.End();
-  EXPECT_THAT(verdict.Steps(), ElementsAre("identity ok", "proof ok", "blocks ok", "commit ok", "key ok", "signature ok", "path ok",
-                                           "record ok"));
+  EXPECT_THAT(verdict.Steps(), ElementsAre("identity ok", "proof ok", "blocks ok", "commit ok", "key ok",
+                                           "signature ok", "path ok", "record ok"));
   EXPECT_EQ(verdict.told.at("record").at("text").as_string(), "note 7");
   EXPECT_EQ(verdict.Text("rev"), ada_.rev());
   EXPECT_EQ(verdict.Text("key"), ada_.key().DidKey());
   EXPECT_EQ(verdict.Text("pds"), host_->url());
   EXPECT_EQ(ReadFileText(saved), RecordSlice(whole_, PathOf(7)));
-  EXPECT_EQ(Run({saved, "--record", ada_.Uri(PathOf(7)), "--key", ada_.key().DidKey()}).exit_code, 0) << "and keeps";
+  EXPECT_EQ(Run({saved, "--record", ada_.Uri(PathOf(7)), "--key", ada_.key().DidKey()}).exit_code, 0)
+      << "and keeps";
 
   const ProgramRun plain =
       RunProgram({"verify", ada_.Uri(PathOf(7)), "--directory", host_->url(), "--allow-private-addresses"});
   EXPECT_EQ(plain.exit_code, 0) << plain.err;
-  for (const std::string& part : {ada_.data().ToString(), ada_.rev(), ada_.key().DidKey(), ada_.Find(PathOf(7))->ToString(),
-                                  std::string("\"text\":\"note 7\""), std::string("\nverified: at://")}) {
+  for (const std::string& part :
+       {ada_.data().ToString(), ada_.rev(), ada_.key().DidKey(), ada_.Find(PathOf(7))->ToString(),
+        std::string("\"text\":\"note 7\""), std::string("\nverified: at://")}) {
     EXPECT_THAT(plain.out, HasSubstr(part));
   }
 }
@@ -511,7 +539,8 @@ TEST_F(VerifyLive, AbsenceIsProven) {
 }
 
 TEST_F(VerifyLive, DocumentsFromAFileNameThePdsToo) {
-  const Verdict verdict = Run({ada_.Uri(PathOf(7)), "--did-docs", Documents(ada_), "--allow-private-addresses"});
+  const Verdict verdict =
+      Run({ada_.Uri(PathOf(7)), "--did-docs", Documents(ada_), "--allow-private-addresses"});
   EXPECT_EQ(verdict.exit_code, 0) << verdict.End();
   EXPECT_EQ(host_->CountOf("/" + ada_.did()), 0u);
 }
@@ -560,7 +589,8 @@ TEST_F(VerifyLive, WhoDoesNotAnswerProvesNothingEitherWay) {
   EXPECT_EQ(Ask(PathOf(7)).End(), "proof unknown");
   host_->SetReply(Target(ada_.did(), PathOf(7)), DirectoryReply::Misbehave(DirectoryReply::Manner::kDrop));
   EXPECT_EQ(Ask(PathOf(7)).End(), "proof unknown");
-  host_->SetReply(Target(ada_.did(), PathOf(7)), DirectoryReply::Misbehave(DirectoryReply::Manner::kEndlessBody, "x"));
+  host_->SetReply(Target(ada_.did(), PathOf(7)),
+                  DirectoryReply::Misbehave(DirectoryReply::Manner::kEndlessBody, "x"));
   EXPECT_EQ(Ask(PathOf(7)).exit_code, 1);
   host_->SetReply("/" + ada_.did(), DirectoryReply::Of(503));
   EXPECT_EQ(Ask(PathOf(7)).End(), "identity unknown");
@@ -591,10 +621,15 @@ TEST_F(VerifyLive, AHandleThatCanBeNobodysIsSaidSo) {
 
 TEST_F(VerifyFrames, AStoreIsHashedAgainRowByRow) {
   const std::string store = "sqlite:" + (folder_.path() / "store.db").string();
-  ASSERT_EQ(RunProgram({"replay", Frames(frames_), "--did-docs", documents_, "--keep-proofs", "--store", store}).exit_code, 0);
+  ASSERT_EQ(
+      RunProgram({"replay", Frames(frames_), "--did-docs", documents_, "--keep-proofs", "--store", store})
+          .exit_code,
+      0);
   const ProgramRun good = RunProgram({"verify", "--store", store});
   EXPECT_EQ(good.exit_code, 0) << good.out << good.err;
-  RunSql(store, "UPDATE record SET value = '{\"text\":\"something else\"}' WHERE seq = (SELECT max(seq) FROM record WHERE NOT deleted)");
+  RunSql(store,
+         "UPDATE record SET value = '{\"text\":\"something else\"}' WHERE seq = (SELECT max(seq) FROM record "
+         "WHERE NOT deleted)");
   const ProgramRun bad = RunProgram({"verify", "--store", store, "--json"});
   EXPECT_EQ(bad.exit_code, 1);
   EXPECT_THAT(bad.out, HasSubstr("\"finding\""));
