@@ -452,7 +452,28 @@ TEST_F(HandMadeStream, ATreeThatIsTooDeep) {
   EXPECT_EQ(OutcomeOf(Node(below.view(), {Entry("app.bsky.feed.post/9adeb165882c")})), "mst_too_deep");
 }
 
-TEST_F(HandMadeStream, ALargeNodeAndOneThatIsTooLarge) {
+// The one thing that a file in memory may have and a stream may not: large nodes one below the other, which
+// only somebody who tries out keys for them can make.
+TEST_F(HandMadeStream, LargeNodesBelowEachOther) {
+  test::Tree tree;
+  for (int level = 0; level < 3; ++level) {
+    for (int n = 0, found = 0; found < 3000; ++n) {
+      std::string key = std::string(1, static_cast<char>('a' + level)) + std::to_string(n + 10'000'000) + std::string(1000, 'x');
+      if (KeyHeight(key) != level) continue;
+      tree[key] = record_;
+      ++found;
+    }
+  }
+  fields_.data = test::AddTree(tree, &blocks_);
+  const std::string car = blocks_.Car(blocks_.Add(test::CommitBlock(fields_)));
+  EXPECT_GT(car.size(), 9'000'000u);
+  EXPECT_EQ(Stream(stream_, car, 65'536).outcome, "mst_bad_node");
+  EXPECT_LT(stream_.memory(), 20'000'000u);
+  EXPECT_EQ(Stream(stream_, blocks_.Car(record_), 10).outcome, "commit_bad_object");
+  EXPECT_LT(stream_.memory(), 200'000u) << "given back";
+}
+
+TEST_F(HandMadeStream, ALargeNode) {
   test::Tree tree;
   for (int n = 0; tree.size() < 5000; ++n) {
     const std::string key = "app.test.thing/" + std::to_string(1'000'000 + n);
