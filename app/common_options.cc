@@ -50,13 +50,29 @@ void FilterFlags::Bind(CLI::App* verb) {
   verb->add_option("--collections", collections,
                    "What to keep: NSIDs, prefixes such as space.atbb.*, or '*' for everything; NSID:create,… limits the actions")
       ->delimiter(',')
+      ->take_all()
+      ->allow_extra_args(false)
       ->type_name("NSID…");
   verb->add_option("--exclude-collections", exclude_collections, "NSIDs or prefixes to leave out; wins over --collections")
       ->delimiter(',')
+      ->take_all()
+      ->allow_extra_args(false)
       ->type_name("NSID…");
-  verb->add_option("--dids", dids, "Only these accounts")->delimiter(',')->type_name("DID…");
-  verb->add_option("--exclude-dids", exclude_dids, "Never these accounts")->delimiter(',')->type_name("DID…");
-  verb->add_option("--actions", actions, "Only these: create, update, delete")->delimiter(',')->type_name("ACTION…");
+  verb->add_option("--dids", dids, "Only these accounts")
+      ->delimiter(',')
+      ->take_all()
+      ->allow_extra_args(false)
+      ->type_name("DID…");
+  verb->add_option("--exclude-dids", exclude_dids, "Never these accounts")
+      ->delimiter(',')
+      ->take_all()
+      ->allow_extra_args(false)
+      ->type_name("DID…");
+  verb->add_option("--actions", actions, "Only these: create, update, delete")
+      ->delimiter(',')
+      ->take_all()
+      ->allow_extra_args(false)
+      ->type_name("ACTION…");
 }
 
 absl::StatusOr<indexer::Filter> FilterFlags::Make(bool optional) const {
@@ -84,6 +100,8 @@ void PipelineFlags::Bind(CLI::App* verb) {
   verb->add_option("--allow", allow,
                    "Let through what strict verification refuses, marked on the row: legacy-commits, partial-proofs, since-mismatch")
       ->delimiter(',')
+      ->take_all()
+      ->allow_extra_args(false)
       ->type_name("NAME…");
   verb->add_flag("--verify-all", bounds.verify_all, "Verify every event, also of accounts that nothing matches (audits of a relay)");
   verb->add_flag("--keep-proofs", bounds.keep_proofs, "Keep each row's commit and tree path, so that it can be proven again");

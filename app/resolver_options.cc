@@ -67,6 +67,8 @@ void ResolverFlags::Bind(CLI::App* verb) {
                    "Identities from a file instead of the network: NDJSON {\"did\",\"doc\",\"from_seq\"}; "
                    "one for all sources, or "
                    "one per FILE; #MEMBER picks one where from_seq is an object")
+      ->take_all()
+      ->allow_extra_args(false)
       ->type_name("FILE[#MEMBER]…");
   verb->add_option("--directory", directory, "The PLC directory that knows the accounts of did:plc")
       ->capture_default_str()

@@ -139,6 +139,8 @@ void RegisterReplay(Cli& cli) {
                    "The PDS that each FILE was recorded from, host[:port]: events of accounts that live elsewhere are refused; "
                    "without it a recording counts as a relay's")
       ->delimiter(',')
+      ->take_all()
+      ->allow_extra_args(false)
       ->type_name("HOST…");
 }
 

@@ -262,6 +262,8 @@ void RegisterVerify(Cli& cli) {
   verb->add_option("--allow", command->allow,
                    "Of frames: relaxations, as of `run`: legacy-commits, partial-proofs, since-mismatch")
       ->delimiter(',')
+      ->take_all()
+      ->allow_extra_args(false)
       ->type_name("NAME…");
   verb->add_option("--workers", command->workers,
                    "Of frames: threads; 0 = one less than the cores, at least 1")
