@@ -160,7 +160,9 @@ void Worker::OnNotes() {
 void Worker::OnIdentityNote(const Note& note) {
   const identity::IdentityPtr& identity = note.identity.identity;
   const bool answered = note.identity.status.ok() && identity != nullptr;
-  if (answered && durable_holding() && identity->asked_us != identity::kAlwaysCurrent) {
+  // Not what was purged since the answer came: purges come from this thread, so the resolver knows of every one that was written.
+  const bool current = answered && (identity->fault || options_.resolver->Find(note.did, {}) == identity);
+  if (current && durable_holding() && identity->asked_us != identity::kAlwaysCurrent) {
     ChangeSetPtr change = NewControl();
     // Who is nobody is not kept: anybody could fill the table with DIDs that never were.
     if (identity->fault) {
