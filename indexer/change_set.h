@@ -68,6 +68,18 @@ struct RepoRow {
   bool has_head = false;  // the three below are written; otherwise what is stored stays
   std::string_view rev, data, commit_cid;  // CIDs as text
   std::string_view reason;                 // why it was desynchronised: a Reject's name; empty otherwise
+  std::string_view baseline_rev;           // of the whole repository that the rows go back to; empty: stays
+};
+
+// A whole repository was taken in, or was found to be as we hold it (docs/backfill.md): the account's queued and running tasks
+// of every run that were made before `started_at` are done, and what the filter asks for is covered at `rev`.
+struct ImportRow {
+  std::string_view rev;
+  std::string_view host;                       // origin that served it
+  std::string_view cause;                      // "" or "already_current"
+  std::span<const std::string_view> rules;     // table coverage
+  int64_t started_at = 0;                      // wall clock
+  uint64_t records = 0, bytes = 0;
 };
 
 // An event that cannot be judged yet and becomes durable, so that the cursor may pass it (table held_event).
@@ -153,6 +165,10 @@ struct ChangeSet {
   std::vector<RecordRow> records;
   std::optional<AccountRow> account;
   std::optional<RepoRow> repo;
+  std::optional<ImportRow> import;
+  // Before everything else of this change set: up to so many rows of `record` of `did`, with their references and proofs, are
+  // removed without a trace (an account that was deleted).
+  uint64_t purge_rows = 0;
   std::vector<HeldRow> held;
   std::optional<HeldDone> held_done;
   identity::IdentityPtr identity;    // to be kept (table identity)

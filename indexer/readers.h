@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "base/bytes.h"
 #include "indexer/store.h"
+#include "sync/backfill.h"
 #include "sync/state_store.h"
 
 namespace penstock::indexer {
@@ -61,5 +62,31 @@ class RecordScan {
 };
 
 absl::StatusOr<std::unique_ptr<RecordScan>> MakeRecordScan(const StoreOptions& options);
+
+// What an import compares a repository with. Views, for the time of the visit.
+struct RecordDigest {
+  std::string_view rkey, cid, rev;  // no cid: a tombstone
+  Verification verification = Verification::kCid;
+  bool deleted = false;
+};
+
+// The rows of one account, without their contents.
+class AccountScan {
+ public:
+  virtual ~AccountScan() = default;
+
+  // The collections that it has rows of (tombstones alone do not count), in the order of their bytes. A look-up each.
+  virtual absl::Status LoadCollections(std::string_view did, std::vector<std::string>* collections) = 0;
+  // Up to `max_rows` rows of one collection behind `after`, tombstones included, in the order of rkey; fewer only at the end.
+  using Visit = std::function<void(const RecordDigest&)>;
+  virtual absl::StatusOr<size_t> Read(std::string_view did, std::string_view collection, std::string_view after,
+                                      size_t max_rows, const Visit& visit) = 0;
+};
+
+absl::StatusOr<std::unique_ptr<AccountScan>> MakeAccountScan(const StoreOptions& options);
+
+// The queue of whole repositories to fetch (sync/backfill.h): the one reader here that also writes, its own tables alone (and
+// closes gaps). It does not migrate.
+absl::StatusOr<std::unique_ptr<sync::BackfillStore>> MakeBackfillStore(const StoreOptions& options);
 
 }  // namespace penstock::indexer

@@ -48,6 +48,7 @@ const std::map<std::string, Place>& Places() {
       {"indexer/postgres", {{"base", "crypto", "cbor", "repo", "identity", "sync", "indexer"}}},
       {"pipeline",
        {{"base", "crypto", "cbor", "car", "repo", "identity", "firehose", "firehose/session", "sync", "indexer"}}},
+      {"backfill", {{"base", "crypto", "cbor", "car", "repo", "identity", "net", "sync", "indexer", "pipeline"}}},
       {"serve", {{"base", "indexer", "sync"}}},
       {"fixtures/builder", {{"base", "crypto", "cbor", "car", "repo", "firehose"}}},
       {"fixtures/directory", {{"base", "crypto", "cbor", "fixtures/builder"}}},

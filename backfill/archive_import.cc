@@ -1,0 +1,1 @@
+#include "backfill/archive_import.h"

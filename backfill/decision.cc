@@ -1,0 +1,1 @@
+#include "backfill/decision.h"

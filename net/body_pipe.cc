@@ -1,0 +1,1 @@
+#include "net/body_pipe.h"
