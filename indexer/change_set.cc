@@ -24,6 +24,9 @@ void ChangeSet::Clear() {
   settles.clear();
   number = 0;
   durable = nullptr;
+  credit.reset();
+  import.reset();
+  purge_rows = 0;
   held_done.reset();
   identity.reset();
   identity_purged = proof_key = allowed = {};

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -154,6 +155,8 @@ struct ChangeSet {
   // For the worker that sent it: its number, and where the writer says that it is durable. Null for who does not ask.
   uint64_t number = 0;
   std::atomic<uint64_t>* durable = nullptr;
+  // Lives until the change set is written, or given up, and is emptied.
+  std::shared_ptr<void> credit;
 
   // The event's own further fields for NDJSON output, as JSON members without braces: `"time":"…"`.
   std::string_view event_json;

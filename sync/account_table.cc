@@ -23,6 +23,7 @@ absl::StatusOr<Account*> AccountTable::Find(std::string_view did, identity::Iden
   if (store_ != nullptr) {
     scratch_ = {};
     RETURN_IF_ERROR(store_->LoadAccount(did, &scratch_));
+    account->known = scratch_.known;
     account->state = std::move(scratch_.state);
     account->account_seqs = std::move(scratch_.account_seqs);
     *identity = std::move(scratch_.identity);
@@ -50,7 +51,7 @@ void AccountTable::EvictOne() {
   const uint64_t durable = durable_->load(std::memory_order_acquire);
   for (int i = 0; i < kLook && !by_use_.empty(); ++i) {
     Account* const account = by_use_.back();
-    if (account->held || (store_ != nullptr && account->last_change > durable)) {
+    if (account->held || account->import || (store_ != nullptr && account->last_change > durable)) {
       by_use_.splice(by_use_.begin(), by_use_, account->place);
       continue;
     }

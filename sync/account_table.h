@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,13 @@ struct Account {
   std::unique_ptr<HeldEvents> held;  // null when nothing waits
   int64_t next_ordinal = 1;            // of the next event that has to wait
   uint64_t last_change = 0;      // number of the newest change that was sent and touches what is stored
+  bool known = false;            // it had a row when it was read
+  // While its repository is being fetched and taken in: what it was before. Not evicted meanwhile.
+  struct Import {
+    SyncState before = SyncState::kUntracked;
+    bool durable = false;  // that it is in_progress is in the store
+  };
+  std::optional<Import> import;
 
   std::list<Account*>::iterator place;  // in the table's order of use
 };
