@@ -17,6 +17,9 @@ std::string_view ValidationName(Validation validation) {
 }
 
 void ChangeSet::Clear() {
+  // A part of a large import must not hold its memory for good.
+  constexpr size_t kKeepRows = 1024;
+  if (records.capacity() > kKeepRows) std::vector<RecordRow>().swap(records);
   records.clear();
   account.reset();
   repo.reset();

@@ -66,7 +66,8 @@ struct RecordRow {
 // What becomes of the account's chain state (table repo), in the same transaction as the rows.
 struct RepoRow {
   sync::SyncState sync_state = sync::SyncState::kUntracked;
-  bool has_head = false;  // the three below are written; otherwise what is stored stays
+  bool has_head = false;  // the three below are written; otherwise what is stored stays,
+  bool clear_head = false;  // or is removed, with baseline_rev: nothing is held any more
   std::string_view rev, data, commit_cid;  // CIDs as text
   std::string_view reason;                 // why it was desynchronised: a Reject's name; empty otherwise
   std::string_view baseline_rev;           // of the whole repository that the rows go back to; empty: stays

@@ -141,7 +141,7 @@ bool Worker::MayAskStatus(const Account& account) const {
 }
 
 void Worker::OnNotes() {
-  for (const Note& note : mailbox_->Take()) {
+  for (Note& note : mailbox_->Take()) {
     if (!failed_.ok()) return;
     switch (note.about) {
       case Note::About::kIdentity:
@@ -152,6 +152,9 @@ void Worker::OnNotes() {
         break;
       case Note::About::kStatus:
         OnStatusNote(note);
+        break;
+      case Note::About::kImport:
+        OnImportNote(&note);
         break;
     }
   }
@@ -206,24 +209,39 @@ void Worker::OnStatusNote(const Note& note) {
   if (account == nullptr) return;
   if (note.host.status.ok() && note.host.active != account->state.active) {
     ChangeSetPtr change = NewControl();
-    change->kind = indexer::EventKind::kAccount;
-    change->source = kAskedSource;
-    // Answers have no seq: the time stands for it, and never goes back, or the store would take the answer for an old one.
-    int64_t& seq = account->account_seqs[std::string(kAskedSource)];
-    seq = std::max(seq + 1, options_.clock->NowMicros());
-    change->seq = seq;
-    change->did = change->arena.Copy(account->did);
-    change->account = indexer::AccountRow{note.host.active, change->arena.Copy(note.host.text)};
-    account->state.active = note.host.active;
-    account->state.status = note.host.text;
-    account->status_source = kAskedSource;
-    options_.counters->Count("status_corrected");
+    TakeStatus(account, note.host, change.get());
     Emit(std::move(change), account);
   }
   if (!account->held || !account->held->asking || account->held->wait != Wait::kStatus) return;
   account->held->asking = false;
   --asking_;
   failed_.Update(Drain(account));
+}
+
+void Worker::TakeStatus(Account* account, const sync::HostStatus& status, indexer::ChangeSet* change) {
+  change->kind = indexer::EventKind::kAccount;
+  change->source = kAskedSource;
+  // Answers have no seq: the time stands for it, and never goes back, or the store would take the answer for an old one.
+  int64_t& seq = account->account_seqs[std::string(kAskedSource)];
+  seq = std::max(seq + 1, options_.clock->NowMicros());
+  change->seq = seq;
+  change->did = change->arena.Copy(account->did);
+  change->account = indexer::AccountRow{status.active, change->arena.Copy(status.text)};
+  if (status.active && !account->state.active) MarkReturned(account, change);
+  account->state.active = status.active;
+  account->state.status = status.text;
+  account->status_source = kAskedSource;
+  options_.counters->Count("status_corrected");
+}
+
+void Worker::MarkReturned(Account* account, indexer::ChangeSet* change) {
+  // Its commits were ignored while it was away, and a relay may not even have passed them on.
+  if (account->state.sync_state != sync::SyncState::kSynchronized || !durable_holding()) return;
+  account->state.sync_state = sync::SyncState::kPartial;
+  indexer::RepoRow row;
+  row.sync_state = sync::SyncState::kPartial;
+  row.reason = "reactivated";
+  change->repo = row;
 }
 
 void Worker::OnTimers() {
@@ -400,6 +418,7 @@ void Worker::Overflow(Account* account) {
   ChangeSetPtr change = NewControl();
   change->source = held.memory.front().source;
   Desynchronize(account, RejectName(Reject::kHeldOverflow), change.get());
+  if (account->import) account->import->dropped = true;
   change->held_done = indexer::HeldDone{change->did, account->next_ordinal - 1};
   for (const HeldEvent& event : held.memory) change->settles.push_back({event.source, event.ticket});
   options_.counters->Count(Reject::kHeldOverflow);

@@ -5,12 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "identity/resolver.h"
+#include "pipeline/imports.h"
 #include "pipeline/intake.h"
 #include "sync/host_status.h"
 
@@ -22,9 +24,11 @@ struct Note {
     kIdentity,  // the answer to a question of ours
     kHandle,    // nobody asked: more is known of an identity
     kStatus,    // the answer of a host
+    kImport,    // a repository is being taken in
   } about = About::kIdentity;
   identity::Answer identity;
   sync::HostStatus host;
+  std::unique_ptr<ImportRequest> import;
 };
 
 class Mailbox {

@@ -19,6 +19,9 @@ Pipeline::Pipeline(const PipelineOptions& options, Output* output)
     workers_.push_back(std::make_unique<Worker>(options_, queues.back(), &writer_queue_, &changes_));
   }
   intake_ = std::make_unique<Intake>(options_, std::move(queues), &writer_queue_, &changes_);
+  std::vector<std::shared_ptr<Mailbox>> mailboxes;
+  for (const auto& worker : workers_) mailboxes.push_back(worker->mailbox());
+  imports_ = std::make_unique<Imports>(std::move(mailboxes), &writer_queue_, &changes_);
 }
 
 Pipeline::~Pipeline() {
@@ -51,6 +54,7 @@ absl::Status Pipeline::LoadState() {
 }
 
 void Pipeline::Fail() {
+  imports_->Close();
   writer_queue_.Close();  // workers must not wait for room that nobody will make
   if (!failed_.exchange(true) && on_failure_) on_failure_();
 }
@@ -107,6 +111,7 @@ std::function<void(const identity::IdentityPtr&)> Pipeline::IdentityKeeper() con
 
 absl::Status Pipeline::Finish(int64_t timeout_us) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(timeout_us);
+  imports_->Close();
   for (auto& queue : tasks_) queue->Close();
   // While the output is away the workers wait for the writer: give up in time, then everything unwinds.
   std::thread watchdog([this, deadline] {

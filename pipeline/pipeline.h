@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "firehose/delivery.h"
 #include "indexer/store.h"
+#include "pipeline/imports.h"
 #include "pipeline/intake.h"
 #include "pipeline/options.h"
 #include "pipeline/output.h"
@@ -50,6 +51,9 @@ class Pipeline {
   // May be called on any thread and at any time, also when the pipeline is gone. Without a state store nothing is kept; what
   // comes faster than it can be written is dropped, since whoever checks a handle checks it again after a restart.
   std::function<void(const identity::IdentityPtr&)> IdentityKeeper() const;
+
+  // The way in for whole repositories: while the pipeline runs. Whoever uses it ends before Finish.
+  ImportPort* imports() { return imports_.get(); }
 
   // No more frames will come: works off what is queued, writes it and ends the threads. After `timeout_us` it stops waiting
   // for an output that is away. OK if everything was written. Call once, after the feeding thread has ended.
@@ -94,6 +98,7 @@ class Pipeline {
   std::vector<Source*> sources_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Writer> writer_;
+  std::unique_ptr<Imports> imports_;
   TrackedAccounts tracked_;
   std::function<void()> on_failure_;
   std::atomic<bool> failed_{false};

@@ -396,6 +396,7 @@ void Worker::ApplyAccount(Account* account, const Event& event, ChangeSet* chang
     options_.counters->Count("status_unconfirmed");
     return;
   }
+  if (frame.active && !account->state.active) MarkReturned(account, change);
   account->state.active = frame.active;
   account->state.status = std::string(frame.status.value_or(std::string_view()));
   account->status_source = event.source_name;

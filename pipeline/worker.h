@@ -113,6 +113,21 @@ class Worker {
   void Unhold(sync::Account* account);
   // Looks at the account's held events at that time, if nothing does so sooner.
   void Arm(sync::Account* account, int64_t at_us);
+  // importing.cc
+  void OnImportNote(Note* note);
+  ImportRequest::Answer PrepareImport(sync::Account* account);
+  ImportRequest::Answer BeginImport(sync::Account* account, const ImportRequest& request);
+  absl::Status FinishImport(sync::Account* account, ImportRequest* request);
+  void AbandonImport(sync::Account* account);
+  void SetAccountStatus(sync::Account* account, ImportRequest* request);
+  void PurgeRows(sync::Account* account, uint64_t rows);
+  // The import is over: events that were held only for it go on.
+  void EndImport(sync::Account* account);
+  // It was away and is back: a whole chain is whole no more.
+  void MarkReturned(sync::Account* account, indexer::ChangeSet* change);
+  // A status that a host was asked for, into `change` and the account.
+  void TakeStatus(sync::Account* account, const sync::HostStatus& status, indexer::ChangeSet* change);
+
   bool durable_holding() const { return options_.state_store != nullptr; }
   void PublishStats();
 

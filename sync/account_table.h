@@ -33,6 +33,7 @@ struct Account {
   struct Import {
     SyncState before = SyncState::kUntracked;
     bool durable = false;  // that it is in_progress is in the store
+    bool dropped = false;  // more of its events were held than may, and are gone
   };
   std::optional<Import> import;
 
