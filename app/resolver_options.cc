@@ -18,8 +18,8 @@ namespace {
 // com.atproto.sync.getRepoStatus, asked of the host itself.
 class XrpcStatusAsker final : public sync::HostStatusAsker {
  public:
-  XrpcStatusAsker(std::unique_ptr<net::XrpcClient> client, const std::vector<std::string>& trusted)
-      : client_(std::move(client)), trusted_(trusted.begin(), trusted.end()) {}
+  XrpcStatusAsker(net::XrpcClient* client, const std::vector<std::string>& trusted)
+      : client_(client), trusted_(trusted.begin(), trusted.end()) {}
 
   void Ask(std::string_view origin, std::string_view did,
            std::function<void(const sync::HostStatus&)> done) override {
@@ -31,7 +31,7 @@ class XrpcStatusAsker final : public sync::HostStatusAsker {
   }
 
  private:
-  const std::unique_ptr<net::XrpcClient> client_;
+  net::XrpcClient* const client_;
   const std::set<std::string> trusted_;
 };
 
@@ -47,6 +47,7 @@ struct Keeper {
 struct Identities::Parts {
   Keeper keeper;
   std::unique_ptr<sync::HostStatusAsker> host_status;
+  std::unique_ptr<net::XrpcClient> xrpc;
   std::unique_ptr<identity::Resolver> resolver;
 };
 
@@ -56,6 +57,7 @@ Identities::Identities(Identities&&) noexcept = default;
 Identities& Identities::operator=(Identities&&) noexcept = default;
 identity::Resolver* Identities::resolver() const { return parts_->resolver.get(); }
 sync::HostStatusAsker* Identities::host_status() const { return parts_->host_status.get(); }
+net::XrpcClient* Identities::xrpc() const { return parts_->xrpc.get(); }
 
 void Identities::KeepWith(std::function<void(const identity::IdentityPtr&)> keep) const {
   std::lock_guard lock(parts_->keeper.mutex);
@@ -137,6 +139,12 @@ absl::StatusOr<Identities> ResolverFlags::Make(const pipeline::PipelineOptions& 
                                                const std::vector<std::string>& sources) const {
   Identities identities;
   if (options.verify == repo::Verification::kCid) return identities;
+  Identities::Parts& parts = *identities.parts_;
+  net::XrpcClientOptions hosts;
+  hosts.http = Http();
+  if (host_rate > 0) hosts.gate.per_second = host_rate;
+  if (host_burst > 0) hosts.gate.burst = host_burst;
+  ASSIGN_OR_RETURN(parts.xrpc, net::XrpcClient::Create(std::move(hosts), options.clock, options.counters));
   if (!did_docs.empty()) {
     auto recorded = std::make_unique<identity::RecordedResolver>();
     const bool each = did_docs.size() > 1;
@@ -147,18 +155,13 @@ absl::StatusOr<Identities> ResolverFlags::Make(const pipeline::PipelineOptions& 
     for (size_t i = 0; i < did_docs.size(); ++i) {
       RETURN_IF_ERROR(LoadDidDocs(did_docs[i], each ? sources[i] : std::string(), recorded.get()));
     }
-    identities.parts_->resolver = std::move(recorded);
+    parts.resolver = std::move(recorded);
     return identities;
   }
   if (const auto origin = net::ParseOrigin(directory); !origin.ok()) {
     return InvalidInputError("--directory: " + std::string(Message(origin.status())));
   }
-  Identities::Parts& parts = *identities.parts_;
-
-  net::XrpcClientOptions hosts;
-  hosts.http = Http();
-  ASSIGN_OR_RETURN(auto client, net::XrpcClient::Create(std::move(hosts), options.clock, options.counters));
-  parts.host_status = std::make_unique<XrpcStatusAsker>(std::move(client), trusted_origins);
+  parts.host_status = std::make_unique<XrpcStatusAsker>(parts.xrpc.get(), trusted_origins);
 
   identity::NetworkResolverOptions network;
   network.directory = directory;

@@ -16,6 +16,10 @@
 #include "pipeline/options.h"
 #include "sync/host_status.h"
 
+namespace penstock::net {
+class XrpcClient;
+}
+
 namespace penstock::app {
 
 // Whoever answers questions about accounts, with all that it stands on. Outlives the pipeline that asks.
@@ -29,6 +33,8 @@ class Identities {
 
   identity::Resolver* resolver() const;        // null at level cid
   sync::HostStatusAsker* host_status() const;  // null without a network
+  // Whoever else asks hosts asks through this one, so that its limits per host hold over everything. Null at level cid.
+  net::XrpcClient* xrpc() const;
 
   // Where identities go whose handle was checked: `keep` is called on the resolver's thread from here on. In
   // place of the one before it; empty for nowhere. When this returns the one before is not called any more.
@@ -52,6 +58,8 @@ struct ResolverFlags {
   double directory_rate = 5;
   int64_t identity_ttl_s = 86'400;
   int64_t refresh_interval_s = 300;
+  // How hard a host may be pressed, requests a second and at once after a pause; 0: as net/xrpc_client.h has it.
+  double host_rate = 0, host_burst = 0;
   // Of the connection that the verb has anyway, or options by BindConnection.
   std::string ca_file, user_agent;
   // Hosts that the operator chose (relays): unlike those that documents name they may be anywhere.
