@@ -117,8 +117,8 @@ void BatchPlan::AddRecords(const ChangeSet& change) {
 
 void BatchPlan::AddRest(const ChangeSet& change) {
   for (const DeadLetterRow& row : change.dead_letters) {
-    if (letter_keys_.insert({change.source, change.seq, row.op}).second)
-      dead_letters_.emplace_back(change, row);
+    const PlannedDeadLetter letter(change, row);
+    if (letter_keys_.insert({letter.source, letter.seq, row.op}).second) dead_letters_.push_back(letter);
   }
   if (!change.gaps.empty() || !change.quarantine.empty()) others_.push_back({&change, nullptr});
   // The row first: then there is one for the status to be remembered in.

@@ -35,10 +35,13 @@ struct PlannedRecord {
   const RecordRow* row = nullptr;
 };
 
-// `source` and `seq` are the change set's own but for an event that had been held.
+// `source` and `seq` are the change set's own but for an event that had been held, and where there is no event at all.
 struct PlannedDeadLetter {
   PlannedDeadLetter(const ChangeSet& change, const DeadLetterRow& letter)
-      : source(change.source), seq(change.seq), did(change.did), row(letter) {}
+      : source(change.letter_source.empty() ? change.source : change.letter_source),
+        seq(change.letter_source.empty() ? change.seq : change.letter_seq),
+        did(change.did),
+        row(letter) {}
   PlannedDeadLetter(const HeldRow& held, const DeadLetterRow& letter)
       : source(held.source), seq(held.seq), did(held.did), row(letter) {}
 

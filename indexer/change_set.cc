@@ -37,6 +37,8 @@ void ChangeSet::Clear() {
   gaps.clear();
   quarantine.clear();
   source = did = rev = commit_cid = event_json = {};
+  letter_source = {};
+  letter_seq = 0;
   seq = 0;
   ticket = 0;
   arrival_us = 0;

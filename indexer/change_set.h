@@ -147,6 +147,10 @@ struct ChangeSet {
   std::string_view commit_cid;  // text; commit, sync
   Verification verification = Verification::kCid;
   std::string_view allowed;  // the relaxation that let it in (sync/policies.h); empty in strict verification
+  // Under which key its dead letters are filed when no event stands behind it (docs/schema.md, dead_letter): a repository that was
+  // taken in as a whole. Empty: `source` and `seq`.
+  std::string_view letter_source;
+  int64_t letter_seq = 0;
   // Tickets of further events that this change set settles, of any source (events that it makes durable as held, or drops).
   struct Settled {
     std::string_view source;

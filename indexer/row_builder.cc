@@ -117,21 +117,24 @@ void RowBuilder::BuildCommit(const Frame& frame, const repo::CheckedCommit& chec
   change->verification = verification;
   for (size_t i = 0; i < frame.ops.size(); ++i) {
     if (!filter_->WantsOp(frame.ops[i])) continue;
-    BuildOp(frame.ops[i], static_cast<int32_t>(i), checked.records[i], raw_frame, change);
+    const int32_t index = static_cast<int32_t>(i);
+    const absl::Status data = AddRow(frame.ops[i], index, checked.records[i], change);
+    if (data.ok()) continue;
+    const RecordRow& row = change->records.back();
+    AddDeadLetter(index, row.collection, row.rkey, data, raw_frame, change);
   }
   text_.clear();
   AppendMember("time", frame.time, &text_);
   change->event_json = change->arena.Copy(text_);
 }
 
-void RowBuilder::BuildOp(const repo::RepoOp& op, int32_t index, Bytes record, Bytes raw_frame,
-                         ChangeSet* change) {
+absl::Status RowBuilder::AddRow(const repo::RepoOp& op, int32_t index, Bytes record, ChangeSet* change) {
   RecordRow& row = change->records.emplace_back();
   row.collection = change->arena.Copy(op.collection);
   row.rkey = change->arena.Copy(op.rkey);
   row.op = op.action;
   row.op_index = index;
-  if (op.action == repo::Action::kDelete) return;
+  if (op.action == repo::Action::kDelete) return absl::OkStatus();
   row.cid = CidText(op.cid, change);
   row.cbor = change->arena.Copy(record);
   absl::Status status;
@@ -140,11 +143,19 @@ void RowBuilder::BuildOp(const repo::RepoOp& op, int32_t index, Bytes record, By
   } else {
     status = RejectError(Reject::kRecordUnverifiable, "its CID is not dag-cbor and SHA-256");
   }
-  if (status.ok()) return;
   // Kept out of every view, but its CID stays, so that what was at this path before disappears and later ops
   // line up.
-  row.validation = Validation::kInvalid;
-  AddDeadLetter(index, row.collection, row.rkey, status, raw_frame, change);
+  if (!status.ok()) row.validation = Validation::kInvalid;
+  return status;
+}
+
+void RowBuilder::AddImported(const repo::RepoOp& op, int32_t index, Bytes record, ChangeSet* change) {
+  const absl::Status data = AddRow(op, index, record, change);
+  if (data.ok()) return;
+  const RecordRow& row = change->records.back();
+  AddDeadLetter(index, row.collection, row.rkey, data, {}, change);
+  // There is no frame that the first letter could hold for all.
+  change->dead_letters.back().frame = row.cbor.first(std::min(row.cbor.size(), kMaxDeadLetterFrame));
 }
 
 absl::Status RowBuilder::FillFromRecord(RecordRow* row, ChangeSet* change) {
