@@ -56,6 +56,8 @@ void RegisterReplay(Cli& cli);
 void RegisterRecord(Cli& cli);
 void RegisterInspect(Cli& cli);
 void RegisterVerify(Cli& cli);
+void RegisterBackfill(Cli& cli);
+void RegisterResync(Cli& cli);
 void RegisterCursor(Cli& cli);
 void RegisterBench(Cli& cli);
 void RegisterDemo(Cli& cli);

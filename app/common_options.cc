@@ -3,8 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iostream>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "base/status.h"
 #include "indexer/readers.h"
 #include "repo/syntax.h"
@@ -46,6 +49,8 @@ std::function<std::unique_ptr<sync::StateStore>()> StoreFlags::StateStoreFactory
   return [options = Options(clock, counters)] { return *indexer::MakeStateStore(options); };
 }
 
+std::string StoreFlags::shard() const { return indexer::StoreOptions().shard; }
+
 void FilterFlags::Bind(CLI::App* verb) {
   verb->add_option("--collections", collections,
                    "What to keep: NSIDs, prefixes such as space.atbb.*, or '*' for everything; NSID:create,… limits the actions")
@@ -58,12 +63,12 @@ void FilterFlags::Bind(CLI::App* verb) {
       ->take_all()
       ->allow_extra_args(false)
       ->type_name("NSID…");
-  verb->add_option("--dids", dids, "Only these accounts")
+  verb->add_option("--dids", dids, "Only these accounts: DIDs, or a file with one in each line (- is standard input)")
       ->delimiter(',')
       ->take_all()
       ->allow_extra_args(false)
       ->type_name("DID…");
-  verb->add_option("--exclude-dids", exclude_dids, "Never these accounts")
+  verb->add_option("--exclude-dids", exclude_dids, "Never these accounts: the same")
       ->delimiter(',')
       ->take_all()
       ->allow_extra_args(false)
@@ -73,6 +78,32 @@ void FilterFlags::Bind(CLI::App* verb) {
       ->take_all()
       ->allow_extra_args(false)
       ->type_name("ACTION…");
+}
+
+absl::StatusOr<std::vector<std::string>> ReadDids(const std::string& option, const std::vector<std::string>& entries) {
+  std::vector<std::string> dids;
+  for (const std::string& entry : entries) {
+    if (entry.starts_with("did:")) {
+      dids.push_back(entry);
+      continue;
+    }
+    std::ifstream file;
+    if (entry != "-") file.open(entry);
+    std::istream& lines = entry == "-" ? std::cin : file;
+    if (!lines) return InvalidInputError(option + ": '" + entry + "' is neither a DID nor a file that can be read");
+    size_t number = 0;
+    for (std::string line; std::getline(lines, line);) {
+      ++number;
+      const std::string_view did = ToStd(absl::StripAsciiWhitespace(ToAbsl(line)));
+      if (did.empty() || did.starts_with('#')) continue;
+      if (!repo::Did::Parse(did)) {
+        return InvalidInputError(option + ": " + entry + ":" + std::to_string(number) + ": '" + std::string(did.substr(0, 80)) +
+                                 "' is no DID");
+      }
+      dids.emplace_back(did);
+    }
+  }
+  return dids;
 }
 
 absl::StatusOr<indexer::Filter> FilterFlags::Make(bool optional) const {
@@ -85,10 +116,25 @@ absl::StatusOr<indexer::Filter> FilterFlags::Make(bool optional) const {
     options.collections = {"*"};
   }
   for (const std::string& entry : exclude_collections) options.collections.push_back("-" + entry);
-  options.dids = dids;
-  options.exclude_dids = exclude_dids;
+  ASSIGN_OR_RETURN(options.dids, ReadDids("--dids", dids));
+  ASSIGN_OR_RETURN(options.exclude_dids, ReadDids("--exclude-dids", exclude_dids));
   options.actions = actions;
   return indexer::Filter::Make(options);
+}
+
+std::vector<std::string> FilterFlags::Rules() const {
+  const auto lets_records_in = [](std::string_view mask) {
+    return mask.find("create") != mask.npos || mask.find("update") != mask.npos;
+  };
+  if (!actions.empty() && !std::any_of(actions.begin(), actions.end(), lets_records_in)) return {};
+  std::vector<std::string> rules;
+  for (const std::string& entry : collections) {
+    const size_t colon = entry.find(':');
+    if (entry.starts_with('-') || (colon != entry.npos && !lets_records_in(std::string_view(entry).substr(colon)))) continue;
+    rules.push_back(entry.substr(0, colon));
+  }
+  if (collections.empty()) rules.push_back("*");
+  return rules;
 }
 
 void PipelineFlags::Bind(CLI::App* verb) {

@@ -15,6 +15,7 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "indexer/filter.h"
+#include "indexer/readers.h"
 #include "indexer/store.h"
 #include "pipeline/options.h"
 
@@ -31,6 +32,10 @@ struct StoreFlags {
                                                        std::optional<repo::Verification> level = std::nullopt) const;
   // Makes readers of the state that this store keeps.
   std::function<std::unique_ptr<sync::StateStore>()> StateStoreFactory(const Clock* clock, Counters* counters) const;
+  // The queue of repositories to fetch, and what their rows are compared with.
+  std::function<std::unique_ptr<sync::BackfillStore>()> BackfillStoreFactory(const Clock* clock, Counters* counters) const;
+  std::function<std::unique_ptr<indexer::AccountScan>()> AccountScanFactory(const Clock* clock, Counters* counters) const;
+  std::string shard() const;
 
  private:
   indexer::StoreOptions Options(const Clock* clock, Counters* counters) const;
@@ -43,7 +48,13 @@ struct FilterFlags {
   void Bind(CLI::App* verb);
   // Without --collections: everything if `optional`, otherwise an error that tells how to ask for everything.
   absl::StatusOr<indexer::Filter> Make(bool optional) const;
+  // What it includes, as written and without masks: "space.atbb.*". Rules that let no record in (only deletes) are left out.
+  std::vector<std::string> Rules() const;
 };
+
+// DIDs as they stand, and those in files: one in a line, '#' begins a comment, "-" is standard input. `option`: for messages.
+// Errors: kInvalidArgument (a file that cannot be read, a line that is no DID).
+absl::StatusOr<std::vector<std::string>> ReadDids(const std::string& option, const std::vector<std::string>& entries);
 
 // --verify and what goes with it, --now, --workers and the bounds of queues and batches.
 struct PipelineFlags {

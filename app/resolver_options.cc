@@ -1,5 +1,6 @@
 #include "app/resolver_options.h"
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <mutex>
@@ -144,6 +145,8 @@ absl::StatusOr<Identities> ResolverFlags::Make(const pipeline::PipelineOptions& 
   hosts.http = Http();
   if (host_rate > 0) hosts.gate.per_second = host_rate;
   if (host_burst > 0) hosts.gate.burst = host_burst;
+  hosts.gate.concurrency = std::max(hosts.gate.concurrency, host_at_once);
+  hosts.gate.total_concurrency = std::max(hosts.gate.total_concurrency, hosts_at_once);
   ASSIGN_OR_RETURN(parts.xrpc, net::XrpcClient::Create(std::move(hosts), options.clock, options.counters));
   if (!did_docs.empty()) {
     auto recorded = std::make_unique<identity::RecordedResolver>();

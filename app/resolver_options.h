@@ -60,6 +60,8 @@ struct ResolverFlags {
   int64_t refresh_interval_s = 300;
   // How hard a host may be pressed, requests a second and at once after a pause; 0: as net/xrpc_client.h has it.
   double host_rate = 0, host_burst = 0;
+  // The same, requests under way at one host and at all; at least what net/xrpc_client.h has.
+  size_t host_at_once = 0, hosts_at_once = 0;
   // Of the connection that the verb has anyway, or options by BindConnection.
   std::string ca_file, user_agent;
   // Hosts that the operator chose (relays): unlike those that documents name they may be anywhere.
