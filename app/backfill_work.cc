@@ -179,10 +179,8 @@ class Work {
     const absl::Status started = Patiently(options, &stop, [&] {
       return backfill->Start(pipeline.imports(), [&failure](const absl::Status& status) { failure.Set(status); });
     });
-    absl::StatusOr<FetchResult> result = FetchResult{.run = run};
-    if (!started.ok()) {
-      result = started;
-    } else {
+    absl::StatusOr<FetchResult> result = started.ok() ? absl::StatusOr<FetchResult>(FetchResult()) : started;
+    if (started.ok()) {
       Follower follower(verb_, run, std::move(queue), flags_.give_up_after_s, options.log);
       result = follower.Follow(stop, &failure, /*others=*/false);
     }
