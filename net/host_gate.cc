@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cmath>
+#include <cstdint>
 #include <deque>
 #include <list>
 #include <random>
@@ -19,6 +20,9 @@ namespace {
 namespace asio = boost::asio;
 using SteadyClock = std::chrono::steady_clock;
 using std::chrono::microseconds;
+
+// So that nothing is divided by zero, and nobody waits for ever.
+constexpr double kLeastPerSecond = 0.001;
 
 microseconds Until(SteadyClock::time_point when, SteadyClock::time_point now) {
   return when > now ? std::chrono::ceil<microseconds>(when - now) : microseconds(0);
@@ -43,7 +47,12 @@ class HostGate::Impl {
     // One at a time finds out whether it is back.
     if (host->probing) return Refuse(done, Why(*host), options_.backoff_first);
     if (host->waiting.size() >= options_.max_waiting || waiting_ >= options_.total_waiting) {
-      return Refuse(done, name + ": too many requests wait", TimeFor(host->waiting.size()));
+      return Refuse(done, name + ": too many requests wait", TimeFor(*host, static_cast<double>(host->waiting.size())));
+    }
+    Refill(host, now);
+    const double behind = static_cast<double>(host->waiting.size() + 1) - host->tokens;
+    if (options_.max_wait.count() > 0 && behind > 0 && TimeFor(*host, behind) > options_.max_wait) {
+      return Refuse(done, name + ": its turn is far off", TimeFor(*host, behind));
     }
     host->probing = host->down;
     host->waiting.push_back(std::move(done));
@@ -52,7 +61,7 @@ class HostGate::Impl {
     Pump();
   }
 
-  void Leave(const std::string& name, Outcome outcome, microseconds pause) {
+  void Leave(const std::string& name, Outcome outcome, microseconds pause, const RateLimit& limit) {
     const auto found = hosts_.find(name);
     if (found == hosts_.end() || found->second->in_flight == 0) return;
     Host& host = *found->second;
@@ -73,6 +82,7 @@ class HostGate::Impl {
         host.probing = false;
         break;
     }
+    pause = Adapt(&host, outcome, pause, limit, now);
     if (pause.count() > 0) {
       host.not_before = std::max(host.not_before, now + std::min(pause, options_.max_pause));
       RefuseWaiting(&host, now);
@@ -109,11 +119,14 @@ class HostGate::Impl {
     Host(std::string host_name, const asio::any_io_executor& executor, const HostGateOptions& options,
          uint64_t seed)
         : name(std::move(host_name)),
+          per_second(options.per_second),
           tokens(options.burst),
           timer(executor),
           backoff(options.backoff_first, options.backoff_max, seed) {}
 
     const std::string name;
+    double per_second;        // what it bears: at most what is configured
+    double policy = 0;        // what it told us of its own limit, per second; zero: nothing
     double tokens;
     SteadyClock::time_point refilled = SteadyClock::now();
     size_t in_flight = 0;
@@ -124,6 +137,10 @@ class HostGate::Impl {
     int failures = 0;  // in a row
     bool down = false, probing = false;
     SteadyClock::time_point not_before{};  // nothing goes there until then
+    SteadyClock::time_point slowed{};      // when it was slowed down last
+    // So many requests may still go there until then.
+    size_t quota = 0;
+    SteadyClock::time_point quota_until{};
     Backoff backoff;
   };
 
@@ -140,9 +157,46 @@ class HostGate::Impl {
     asio::post(executor_, [done, refused] { done(refused); });
   }
 
+  // Requests per second, and at once, that a host gets at present.
+  double Rate(const Host& host) const {
+    const double rate = host.policy > 0 ? std::min(host.per_second, host.policy) : host.per_second;
+    return std::max(rate, kLeastPerSecond);
+  }
+  double Burst(const Host& host) const {
+    const double share = Rate(host) / std::max(options_.per_second, kLeastPerSecond);
+    return std::max(1.0, options_.burst * std::min(share, 1.0));
+  }
+
+  // What an answer teaches about the host's limits. How long it is left alone now.
+  microseconds Adapt(Host* host, Outcome outcome, microseconds pause, const RateLimit& limit, SteadyClock::time_point now) const {
+    if (limit.per_second > 0) host->policy = limit.per_second;
+    if (limit.remaining.has_value() && limit.reset.count() > 0) {
+      // Requests on their way may be counted already, or not: then they will be.
+      const size_t remaining = std::min<uint64_t>(*limit.remaining, SIZE_MAX);
+      const size_t quota = remaining - std::min(remaining, host->in_flight);
+      const auto until = now + std::min(limit.reset, options_.max_pause);
+      // An answer that was overtaken by a later one of the same window does not give back what that one took.
+      const bool same_window = host->quota_until > now && until < host->quota_until + std::chrono::seconds(2);
+      host->quota = same_window ? std::min(host->quota, quota) : quota;
+      host->quota_until = until;
+    }
+    if (limit.exceeded && pause.count() == 0) {
+      // Several at once are one sign.
+      if (now - host->slowed >= options_.pause_after_limit) {
+        host->slowed = now;
+        host->per_second = std::max(std::min(options_.least_per_second, options_.per_second), host->per_second / 2);
+      }
+      return options_.pause_after_limit;
+    }
+    if (outcome == Outcome::kAnswered && !limit.exceeded) {
+      host->per_second = std::min(options_.per_second, host->per_second + options_.per_second * options_.recovery);
+    }
+    return pause;
+  }
+
   // How long `count` requests take one host.
-  microseconds TimeFor(size_t count) const {
-    const double seconds = static_cast<double>(count) / std::max(options_.per_second, 0.001);
+  microseconds TimeFor(const Host& host, double count) const {
+    const double seconds = count / Rate(host);
     return microseconds(static_cast<int64_t>(std::min(seconds, 3600.0) * 1e6));
   }
 
@@ -163,7 +217,8 @@ class HostGate::Impl {
         Host& host = *it->second;
         Refill(&host, now);
         const bool idle = host.in_flight == 0 && host.waiting.empty() && !host.timer_runs;
-        const bool as_new = !host.down && host.not_before <= now && host.tokens >= options_.burst;
+        const bool as_new = !host.down && host.not_before <= now && host.quota_until <= now &&
+                            host.per_second >= options_.per_second && host.tokens >= options_.burst;
         it = idle && (as_new || all) ? hosts_.erase(it) : std::next(it);
       }
       if (hosts_.size() <= options_.max_hosts - options_.max_hosts / 10) return;
@@ -172,7 +227,7 @@ class HostGate::Impl {
 
   void Refill(Host* host, SteadyClock::time_point now) const {
     const double seconds = std::chrono::duration<double>(now - host->refilled).count();
-    host->tokens = std::min(options_.burst, host->tokens + seconds * options_.per_second);
+    host->tokens = std::min(Burst(*host), host->tokens + seconds * Rate(*host));
     host->refilled = now;
   }
 
@@ -213,11 +268,19 @@ class HostGate::Impl {
       Host* const host = found->second.get();
       host->ready = false;
       if (host->waiting.empty() || host->in_flight >= options_.concurrency) continue;
-      Refill(host, SteadyClock::now());
+      const auto now = SteadyClock::now();
+      Refill(host, now);
+      const bool counted = host->quota_until > now;
+      if (counted && host->quota == 0) {
+        host->not_before = std::max(host->not_before, host->quota_until);
+        RefuseWaiting(host, now);
+        continue;
+      }
       if (host->tokens < 1) {
         WaitForToken(host);
         continue;
       }
+      if (counted) --host->quota;
       host->tokens -= 1;
       ++host->in_flight;
       ++in_flight_;
@@ -231,7 +294,7 @@ class HostGate::Impl {
   }
 
   void WaitForToken(Host* host) {
-    const double seconds = (1 - host->tokens) / std::max(options_.per_second, 0.001);
+    const double seconds = (1 - host->tokens) / Rate(*host);
     host->timer_runs = true;
     host->timer.expires_after(microseconds(static_cast<int64_t>(std::ceil(seconds * 1e6))));
     host->timer.async_wait([this, name = host->name](const boost::system::error_code& ec) {
@@ -258,8 +321,8 @@ HostGate::HostGate(asio::any_io_executor executor, HostGateOptions options)
 HostGate::~HostGate() = default;
 
 void HostGate::Enter(const std::string& host, Done done) { impl_->Enter(host, std::move(done)); }
-void HostGate::Leave(const std::string& host, Outcome outcome, microseconds pause) {
-  impl_->Leave(host, outcome, pause);
+void HostGate::Leave(const std::string& host, Outcome outcome, microseconds pause, const RateLimit& limit) {
+  impl_->Leave(host, outcome, pause, limit);
 }
 bool HostGate::IsDown(const std::string& host) const { return impl_->IsDown(host); }
 microseconds HostGate::RetryAfter(const std::string& host) const { return impl_->RetryAfter(host); }

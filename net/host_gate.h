@@ -6,6 +6,9 @@
 //
 // A host is down after a few failures in a row. Then one request after a backoff (with jitter, doubling) is
 // let through to probe it; the rest is refused until a probe succeeded.
+//
+// The configured rate and burst are a ceiling that nothing exceeds. Below it a host is asked as it bears: slower after 429,
+// not above the rate of its RateLimit-Policy, and not more than its RateLimit-Remaining until the reset.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <chrono>
@@ -16,6 +19,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "net/rate_limit.h"
 
 namespace penstock::net {
 
@@ -25,6 +29,7 @@ struct HostGateOptions {
   double burst = 20;
   size_t concurrency = 8;
   size_t max_waiting = 10'000;
+  std::chrono::microseconds max_wait{};  // who would wait longer for a turn is refused at once; zero: nobody
   // Of all hosts together. Queues hold a small callback per request.
   size_t total_concurrency = 64;
   size_t total_waiting = 50'000;
@@ -34,7 +39,12 @@ struct HostGateOptions {
   int failures_until_down = 3;  // in a row
   std::chrono::microseconds backoff_first = std::chrono::seconds(1);
   std::chrono::microseconds backoff_max = std::chrono::seconds(60);
-  // What a Retry-After is believed at most.
+  // A host that answers 429 and does not say for how long is left alone for a while, and gets half of its rate and burst from then
+  // on, but not less than this; each other answer gives back a share of the configured rate.
+  std::chrono::microseconds pause_after_limit = std::chrono::seconds(5);
+  double least_per_second = 0.1;
+  double recovery = 0.01;
+  // What a Retry-After, or a RateLimit-Reset, is believed at most.
   std::chrono::microseconds max_pause = std::chrono::minutes(15);
   uint64_t seed = 0;  // of the jitter; 0: from the machine
 };
@@ -62,8 +72,8 @@ class HostGate {
     kFailed,     // it did not answer, or not in a way that means anything
     kAbandoned,  // by us: says nothing about the host
   };
-  // `pause`: it asked to be left alone for so long (Retry-After); zero: it did not.
-  void Leave(const std::string& host, Outcome outcome, std::chrono::microseconds pause = {});
+  // `pause`: it asked to be left alone for so long (Retry-After); zero: it did not. `limit`: what else it said of its limits.
+  void Leave(const std::string& host, Outcome outcome, std::chrono::microseconds pause = {}, const RateLimit& limit = {});
 
   // True from the failures that brought it down until a probe succeeded, and while it asked to be left alone.
   bool IsDown(const std::string& host) const;

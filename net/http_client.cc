@@ -1,28 +1,22 @@
 #include "net/http_client.h"
 
 #include <algorithm>
-#include <array>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/beast/ssl/ssl_stream.hpp>
-#include <charconv>
-#include <limits>
 #include <list>
+#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
 #include "base/status.h"
-#include "net/address_rule.h"
-#include "net/retry_after.h"
+#include "net/body_pipe.h"
+#include "net/http_connection.h"
+#include "net/rate_limit.h"
 #include "net/tls.h"
 #include "net/url.h"
 
@@ -32,16 +26,14 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
-using asio::ip::tcp;
 using beast::error_code;
 using SteadyClock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 using Request = http::request<http::empty_body>;
-using Parser = http::response_parser<http::string_body>;
+using HeadParser = http::response_parser<http::empty_body>;
 
-constexpr std::chrono::seconds kMaxPause = std::chrono::hours(24);
-// Of one name; the rest is not tried.
-constexpr size_t kMaxAddresses = 8;
+// Of a body that is handed over while it comes: what one read takes at most.
+constexpr size_t kPieceBytes = 64 * 1024;
 // 100 Continue, 103 Early Hints and the like before the answer itself.
 constexpr int kMaxInformational = 4;
 
@@ -63,61 +55,10 @@ std::string MediaType(std::string text) {
   return text;
 }
 
-std::optional<int64_t> Integer(const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
+RateHeaders RateHeadersOf(const http::fields& fields) {
+  return {Field(fields, "Retry-After"), Field(fields, "RateLimit-Remaining"), Field(fields, "RateLimit-Reset"),
+          Field(fields, "RateLimit-Policy")};
 }
-
-// What the answer's headers ask for, from Retry-After or from the RateLimit headers as atproto servers send
-// them (the reset as a Unix time; as seconds from now in the drafts).
-microseconds PauseOf(const http::fields& fields, int64_t now_us) {
-  std::optional<std::chrono::seconds> pause = ParseRetryAfter(Field(fields, "Retry-After"), now_us);
-  if (!pause.has_value() && Integer(Field(fields, "RateLimit-Remaining")) == 0) {
-    if (const auto reset = Integer(Field(fields, "RateLimit-Reset")); reset.has_value() && *reset > 0) {
-      constexpr int64_t kSurelyATime = 1'000'000'000;
-      pause = std::chrono::seconds(*reset >= kSurelyATime ? *reset - now_us / 1'000'000 : *reset);
-    }
-  }
-  if (!pause.has_value() || pause->count() <= 0) return microseconds(0);
-  return std::min(*pause, kMaxPause);
-}
-
-// Where a connection leads. `trusted` is part of it: one to a private address that the operator chose must
-// not be used by a stranger's URL of the same name.
-struct Origin {
-  bool tls = false;
-  std::string host;
-  uint16_t port = 0;
-  bool trusted = false;
-  friend auto operator<=>(const Origin&, const Origin&) = default;
-};
-
-// One connection, plain or TLS, with what it takes to end whatever waits on it.
-struct Connection {
-  Connection(const asio::any_io_executor& executor, asio::ssl::context* tls_context) : dns_wait(executor) {
-    if (tls_context != nullptr) {
-      tls.emplace(executor, *tls_context);
-    } else {
-      plain.emplace(executor);
-    }
-  }
-
-  beast::tcp_stream& tcp() { return tls ? beast::get_lowest_layer(*tls) : *plain; }
-  void Abort() {
-    dns_wait.cancel();
-    error_code ignored;
-    tcp().socket().close(ignored);
-  }
-
-  std::optional<beast::tcp_stream> plain;
-  std::optional<beast::ssl_stream<beast::tcp_stream>> tls;
-  asio::steady_timer dns_wait;
-  beast::flat_buffer buffer;
-  bool reusable = false;  // the last answer was whole, and left the connection open
-  SteadyClock::time_point idle_since;
-};
 
 }  // namespace
 
@@ -145,6 +86,10 @@ std::string_view HttpFaultName(HttpFault fault) {
       return "header_too_large";
     case HttpFault::kRedirect:
       return "redirect";
+    case HttpFault::kStale:
+      return "stale";
+    case HttpFault::kAbandoned:
+      return "abandoned";
     case HttpFault::kStopped:
       return "stopped";
   }
@@ -154,6 +99,7 @@ std::string_view HttpFaultName(HttpFault fault) {
 absl::Status HttpAnswer::ToStatus() const {
   if (ok()) return absl::OkStatus();
   const std::string text = std::string(HttpFaultName(fault)) + ": " + detail;
+  if (fault == HttpFault::kAbandoned) return absl::CancelledError("the reader of the body wants no more");
   return fault == HttpFault::kTimeout ? DeadlineExceededError(text) : UnavailableError(text);
 }
 
@@ -179,29 +125,39 @@ class HttpClient::Impl {
     return absl::OkStatus();
   }
 
-  asio::awaitable<HttpAnswer> Get(const HttpRequest& request) {
+  asio::awaitable<HttpAnswer> Get(const HttpRequest& request, BodyPipe* pipe) {
     HttpAnswer answer;
     counters_->Count("http_requests");
     const auto deadline = SteadyClock::now() + request.timeout;
     bool trusted = request.trusted;
     absl::StatusOr<Url> url = ParseUrl(request.url);
-    if (!url.ok()) Fail(&answer, HttpFault::kBadUrl, Message(url.status()));
+    if (!url.ok()) FailAnswer(&answer, HttpFault::kBadUrl, Message(url.status()));
     for (int redirects = 0; answer.ok(); ++redirects) {
       answer = HttpAnswer();
+      const Question question{*url, trusted, request, deadline, pipe};
       std::string location;
-      co_await Ask(*url, trusted, request, deadline, &answer, &location);
+      co_await Ask(question, &answer, &location);
       if (!answer.ok() || !IsRedirect(answer.status) || location.empty()) break;
       const Url from = *url;
       url = ResolveReference(from, location);
       if (!url.ok()) {
-        Fail(&answer, HttpFault::kRedirect, Message(url.status()));
+        FailAnswer(&answer, HttpFault::kRedirect, Message(url.status()));
       } else if (redirects == options_.max_redirects) {
-        Fail(&answer, HttpFault::kRedirect, "too many, the last to " + url->Origin());
+        FailAnswer(&answer, HttpFault::kRedirect, "too many, the last to " + url->Origin());
       } else if (from.tls && !url->tls) {
-        Fail(&answer, HttpFault::kRedirect, "from TLS to none: " + url->Origin());
+        FailAnswer(&answer, HttpFault::kRedirect, "from TLS to none: " + url->Origin());
+      } else if (request.one_request) {
+        answer.location = url->Text();
+        break;
       }
       // From here on the name is somebody else's choice.
       trusted = trusted && url.ok() && from.SameOrigin(*url);
+    }
+    // Whatever step they interrupted, these are the reasons.
+    if (!answer.ok() && stopped_) {
+      answer.fault = HttpFault::kStopped;
+    } else if (!answer.ok() && pipe != nullptr && pipe->cancelled()) {
+      answer.fault = HttpFault::kAbandoned;
     }
     if (!answer.ok()) counters_->Count(std::string("http_fault_").append(HttpFaultName(answer.fault)));
     co_return answer;
@@ -213,45 +169,50 @@ class HttpClient::Impl {
     stopped_ = true;
     idle_.clear();
     sweep_.cancel();
-    for (Connection* connection : active_) connection->Abort();
+    for (const auto& [number, connection] : active_) connection->Abort();
     dns_->Stop();
   }
 
  private:
-  static void Fail(HttpAnswer* answer, HttpFault fault, std::string_view detail) {
-    answer->fault = fault;
-    answer->detail = detail;
-  }
+  // One question to one URL, without redirects. All that is referred to outlives the coroutines.
+  struct Question {
+    const Url& url;
+    const bool trusted;
+    const HttpRequest& request;
+    const SteadyClock::time_point deadline;
+    BodyPipe* const pipe;  // may be null
 
-  // The fault of a step that ended with `ec`.
-  void FailStep(HttpAnswer* answer, HttpFault fault, const Url& url, const error_code& ec) const {
-    if (ec == beast::error::timeout) fault = HttpFault::kTimeout;
-    if (ec == http::error::header_limit || ec == http::error::buffer_overflow)
-      fault = HttpFault::kHeaderTooLarge;
-    if (stopped_) fault = HttpFault::kStopped;
-    Fail(answer, fault, url.Origin() + ": " + ec.message());
-  }
+    // When the next step must have come to something.
+    SteadyClock::time_point StepDeadline() const {
+      if (request.silence.count() == 0) return deadline;
+      return std::min<SteadyClock::time_point>(deadline, SteadyClock::now() + request.silence);
+    }
+  };
 
-  // One question to one URL, without redirects.
-  asio::awaitable<void> Ask(const Url& url, bool trusted, const HttpRequest& request,
-                            SteadyClock::time_point deadline, HttpAnswer* answer, std::string* location) {
-    if (stopped_) Fail(answer, HttpFault::kStopped, url.Origin());
-    if (answer->ok() && !trusted && !Allowed(url))
-      Fail(answer, HttpFault::kBadUrl, "not allowed: " + url.Origin());
+  asio::awaitable<void> Ask(const Question& question, HttpAnswer* answer, std::string* location) {
+    const Url& url = question.url;
+    const bool trusted = question.trusted;
+    if (stopped_) FailAnswer(answer, HttpFault::kStopped, url.Origin());
+    if (answer->ok() && !trusted && !Allowed(url)) FailAnswer(answer, HttpFault::kBadUrl, "not allowed: " + url.Origin());
     if (!answer->ok()) co_return;
 
     const bool through_gateway = !trusted && gateway_.has_value() && url.HasDefaultPort();
     const Url where = through_gateway ? *gateway_ : url;
-    const Origin origin{where.tls, where.host, where.port, trusted};
-    std::unique_ptr<Connection> connection = TakeIdle(origin);
+    const ConnectionKey key{where.tls, where.host, where.port, trusted};
+    std::unique_ptr<Connection> connection = TakeIdle(key);
     const bool reused = connection != nullptr;
     if (reused) {
-      active_.insert(connection.get());
-      const bool silent = co_await Exchange(*connection, url, request, deadline, answer, location);
-      active_.erase(connection.get());
+      Begin(question, connection.get());
+      const bool silent = co_await Exchange(*connection, question, answer, location);
+      End(question, *connection);
       // It may have been closed just before we asked; a new one tells.
-      if (!silent || stopped_ || answer->fault == HttpFault::kTimeout) {
-        KeepIfGood(origin, &connection, *answer);
+      if (!silent || connection->aborted || answer->fault == HttpFault::kTimeout) {
+        KeepIfGood(key, &connection, *answer);
+        co_return;
+      }
+      if (question.request.one_request) {
+        answer->fault = HttpFault::kStale;
+        std::erase_if(idle_, [&](const auto& entry) { return entry.first == key; });
         co_return;
       }
       *answer = HttpAnswer();
@@ -259,12 +220,28 @@ class HttpClient::Impl {
 
     asio::ssl::context* const tls = where.tls ? &tls_ : nullptr;
     connection = std::make_unique<Connection>(executor_, tls);
-    active_.insert(connection.get());
+    Begin(question, connection.get());
     const bool open_to_all = trusted || options_.allow_private_addresses;
-    co_await Dial(*connection, where, open_to_all, deadline, answer);
-    if (answer->ok()) co_await Exchange(*connection, url, request, deadline, answer, location);
-    active_.erase(connection.get());
-    KeepIfGood(origin, &connection, *answer);
+    co_await Dial(*connection, *dns_, options_, where, open_to_all, question.deadline, answer);
+    if (answer->ok()) co_await Exchange(*connection, question, answer, location);
+    End(question, *connection);
+    KeepIfGood(key, &connection, *answer);
+  }
+
+  // From here on Stop, and whoever reads the pipe, can end it.
+  void Begin(const Question& question, Connection* connection) {
+    connection->number = ++last_number_;
+    active_.emplace(connection->number, connection);
+    if (question.pipe == nullptr) return;
+    question.pipe->OnCancel([this, number = connection->number] {
+      asio::post(executor_, [this, number] {
+        if (const auto found = active_.find(number); found != active_.end()) found->second->Abort();
+      });
+    });
+  }
+  void End(const Question& question, const Connection& connection) {
+    active_.erase(connection.number);
+    if (question.pipe != nullptr) question.pipe->OnCancel(nullptr);
   }
 
   // Whether a URL that the operator did not choose may be asked at all.
@@ -272,134 +249,43 @@ class HttpClient::Impl {
     return options_.allow_private_addresses || (url.tls && url.HasDefaultPort());
   }
 
-  // --- Connections
-
-  asio::awaitable<void> Dial(Connection& connection, const Url& url, bool open_to_all,
-                             SteadyClock::time_point deadline, HttpAnswer* answer) {
-    std::vector<tcp::endpoint> endpoints;
-    co_await Resolve(connection, url, deadline, &endpoints, answer);
-    if (!answer->ok()) co_return;
-    // The addresses found here are the ones connected to: the name is not asked again, so it cannot change
-    // its mind.
-    if (!open_to_all) {
-      std::erase_if(endpoints,
-                    [](const tcp::endpoint& endpoint) { return !IsPublicAddress(endpoint.address()); });
-      if (endpoints.empty()) Fail(answer, HttpFault::kForbiddenAddress, url.Origin());
-    }
-    if (!answer->ok()) co_return;
-
-    error_code ec = asio::error::host_unreachable;
-    // Each address gets its share of the time, so that a dead first one leaves some to the second.
-    const auto share = std::max<microseconds>(options_.connect_timeout / static_cast<int>(endpoints.size()),
-                                              options_.connect_timeout / 4);
-    const auto until = std::min(deadline, SteadyClock::now() + options_.connect_timeout);
-    for (const tcp::endpoint& endpoint : endpoints) {
-      connection.tcp().expires_at(std::min(until, SteadyClock::now() + share));
-      co_await connection.tcp().async_connect(endpoint, asio::redirect_error(asio::use_awaitable, ec));
-      if (!ec || stopped_ || SteadyClock::now() >= until) break;
-      error_code ignored;
-      connection.tcp().socket().close(ignored);
-    }
-    if (ec || stopped_) {
-      FailStep(answer, HttpFault::kConnect, url, ec);
-      co_return;
-    }
-    error_code ignored;
-    connection.tcp().socket().set_option(tcp::no_delay(true), ignored);
-    const tcp::endpoint peer = connection.tcp().socket().remote_endpoint(ec);
-    if (ec || (!open_to_all && !IsPublicAddress(peer.address()))) {
-      Fail(answer, HttpFault::kForbiddenAddress, url.Origin());
-      co_return;
-    }
-    if (!connection.tls.has_value()) co_return;
-    ec = ExpectHost(*connection.tls, url.host);
-    if (!ec) {
-      connection.tcp().expires_at(std::min(deadline, SteadyClock::now() + options_.tls_timeout));
-      co_await connection.tls->async_handshake(asio::ssl::stream_base::client,
-                                               asio::redirect_error(asio::use_awaitable, ec));
-    }
-    if (ec || stopped_) FailStep(answer, HttpFault::kTls, url, ec);
-  }
-
-  asio::awaitable<void> Resolve(Connection& connection, const Url& url, SteadyClock::time_point deadline,
-                                std::vector<tcp::endpoint>* endpoints, HttpAnswer* answer) {
-    error_code not_address;
-    const asio::ip::address address = asio::ip::make_address(url.host, not_address);
-    if (!not_address) {
-      endpoints->emplace_back(address, url.port);
-      co_return;
-    }
-    struct Query {
-      bool answered = false;
-      DnsOutcome outcome = DnsOutcome::kFailed;
-      std::vector<asio::ip::address> addresses;
-      asio::steady_timer* wait = nullptr;
-    };
-    const auto query = std::make_shared<Query>();
-    query->wait = &connection.dns_wait;
-    connection.dns_wait.expires_at(std::min(deadline, SteadyClock::now() + options_.connect_timeout));
-    const auto done = [query](DnsOutcome outcome, std::vector<asio::ip::address> addresses) {
-      query->answered = true;
-      query->outcome = outcome;
-      query->addresses = std::move(addresses);
-      if (query->wait != nullptr) query->wait->cancel();
-    };
-    dns_->Addresses(url.host, done);
-    error_code ignored;
-    co_await connection.dns_wait.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-    query->wait = nullptr;
-    for (const asio::ip::address& found : query->addresses) {
-      if (endpoints->size() < kMaxAddresses) endpoints->emplace_back(found, url.port);
-    }
-    if (stopped_) {
-      Fail(answer, HttpFault::kStopped, url.Origin());
-    } else if (!query->answered) {
-      Fail(answer, HttpFault::kTimeout, url.host + ": name resolution");
-    } else if (query->outcome == DnsOutcome::kNotFound) {
-      Fail(answer, HttpFault::kNameNotFound, url.host);
-    } else if (endpoints->empty()) {
-      Fail(answer, HttpFault::kDns, url.host);
-    }
-  }
-
   // --- Question and answer
 
   // True if the connection ended before a byte of an answer came.
-  asio::awaitable<bool> Exchange(Connection& connection, const Url& url, const HttpRequest& request,
-                                 SteadyClock::time_point deadline, HttpAnswer* answer,
+  asio::awaitable<bool> Exchange(Connection& connection, const Question& question, HttpAnswer* answer,
                                  std::string* location) {
-    Request question(http::verb::get, url.target, 11);
-    question.set(http::field::host, url.Authority());
-    question.set(http::field::user_agent, options_.user_agent);
-    question.set(http::field::accept, request.accept);
-    question.set(http::field::accept_encoding, "identity");
-    question.keep_alive(true);
+    Request request(http::verb::get, question.url.target, 11);
+    request.set(http::field::host, question.url.Authority());
+    request.set(http::field::user_agent, options_.user_agent);
+    request.set(http::field::accept, question.request.accept);
+    request.set(http::field::accept_encoding, "identity");
+    request.keep_alive(true);
     connection.reusable = false;
-    connection.tcp().expires_at(deadline);
+    connection.tcp().expires_at(question.StepDeadline());
     if (connection.tls.has_value()) {
-      co_return co_await ExchangeOn(*connection.tls, connection, question, url, request, answer, location);
+      co_return co_await ExchangeOn(*connection.tls, connection, request, question, answer, location);
     }
-    co_return co_await ExchangeOn(*connection.plain, connection, question, url, request, answer, location);
+    co_return co_await ExchangeOn(*connection.plain, connection, request, question, answer, location);
   }
 
   template <typename Stream>
-  asio::awaitable<bool> ExchangeOn(Stream& stream, Connection& connection, Request& question, const Url& url,
-                                   const HttpRequest& request, HttpAnswer* answer, std::string* location) {
+  asio::awaitable<bool> ExchangeOn(Stream& stream, Connection& connection, Request& request, const Question& question,
+                                   HttpAnswer* answer, std::string* location) {
+    const Url& url = question.url;
     error_code ec;
-    co_await http::async_write(stream, question, asio::redirect_error(asio::use_awaitable, ec));
+    co_await http::async_write(stream, request, asio::redirect_error(asio::use_awaitable, ec));
     if (ec) {
       FailStep(answer, HttpFault::kProtocol, url, ec);
       co_return true;
     }
-    connection.buffer.max_size(options_.max_header_bytes + 64 * 1024);
+    connection.buffer.max_size(options_.max_header_bytes + kPieceBytes);
     for (int informational = 0;; ++informational) {
-      Parser parser;
+      HeadParser parser;
       parser.header_limit(static_cast<uint32_t>(options_.max_header_bytes));
-      parser.body_limit(request.max_body_bytes);
-      co_await http::async_read_header(stream, connection.buffer, parser,
-                                       asio::redirect_error(asio::use_awaitable, ec));
-      const bool silent = ec && !parser.got_some() && connection.buffer.size() == 0;
-      if (ec && ec != http::error::body_limit) {
+      parser.body_limit(boost::none);  // who reads the body has one
+      co_await http::async_read_header(stream, connection.buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
+      if (ec) {
+        const bool silent = !parser.got_some() && connection.buffer.size() == 0;
         FailStep(answer, HttpFault::kProtocol, url, ec);
         co_return silent;
       }
@@ -407,40 +293,116 @@ class HttpClient::Impl {
       answer->status = static_cast<int>(head.result_int());
       if (answer->status < 200) {
         if (informational < kMaxInformational && answer->status != 101) continue;
-        Fail(answer, HttpFault::kProtocol, url.Origin() + ": status " + std::to_string(answer->status));
+        FailAnswer(answer, HttpFault::kProtocol, url.Origin() + ": status " + std::to_string(answer->status));
         co_return false;
       }
       answer->url = url.Text();
       answer->content_type = MediaType(Field(head, "Content-Type"));
-      answer->pause = PauseOf(head, clock_->NowMicros());
+      const RateHeaders rate = RateHeadersOf(head);
+      answer->pause = ReadPause(rate, clock_->NowMicros());
+      answer->rate = ReadRateLimit(rate, clock_->NowMicros());
       *location = Field(head, "Location");
       const std::string encoding = Field(head, "Content-Encoding");
       if (!encoding.empty() && encoding != "identity") {
-        Fail(answer, HttpFault::kProtocol, url.Origin() + ": compressed although it was not asked to");
+        FailAnswer(answer, HttpFault::kProtocol, url.Origin() + ": compressed although it was not asked to");
         co_return false;
       }
-      if (!ec && !parser.is_done()) {
-        co_await http::async_read(stream, connection.buffer, parser,
-                                  asio::redirect_error(asio::use_awaitable, ec));
-      }
-      if (ec == http::error::body_limit) {
-        answer->body_too_large = true;
-      } else if (ec) {
-        FailStep(answer, HttpFault::kProtocol, url, ec);
+      const std::vector<std::string>& types = question.request.piped_types;
+      answer->piped = question.pipe != nullptr && answer->status == 200 &&
+                      std::find(types.begin(), types.end(), answer->content_type) != types.end();
+      if (answer->piped) {
+        co_await ReadIntoPipe(stream, connection, parser, question, answer);
       } else {
-        answer->body = std::move(parser.get().body());
-        connection.reusable = parser.get().keep_alive();
+        co_await ReadWhole(stream, connection, parser, question, answer);
       }
       co_return false;
     }
   }
 
+  template <typename Stream>
+  asio::awaitable<void> ReadWhole(Stream& stream, Connection& connection, HeadParser& head, const Question& question,
+                                  HttpAnswer* answer) {
+    const uint64_t most = question.request.max_body_bytes;
+    answer->body_too_large = head.content_length().value_or(0) > most;
+    if (answer->body_too_large) co_return;
+    http::response_parser<http::string_body> parser(std::move(head));
+    parser.body_limit(most);
+    error_code ec;
+    if (!parser.is_done()) {
+      connection.tcp().expires_at(question.StepDeadline());
+      co_await http::async_read(stream, connection.buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
+    }
+    if (ec == http::error::body_limit) {
+      answer->body_too_large = true;
+    } else if (ec) {
+      FailStep(answer, HttpFault::kProtocol, question.url, ec);
+    } else {
+      answer->body = std::move(parser.get().body());
+      connection.reusable = parser.get().keep_alive();
+    }
+  }
+
+  template <typename Stream>
+  asio::awaitable<void> ReadIntoPipe(Stream& stream, Connection& connection, HeadParser& head, const Question& question,
+                                     HttpAnswer* answer) {
+    http::response_parser<http::buffer_body> parser(std::move(head));
+    parser.body_limit(boost::none);
+    const std::unique_ptr<char[]> bytes(new char[kPieceBytes]);
+    std::string piece;
+    uint64_t total = 0;
+    while (!parser.is_done()) {
+      auto& body = parser.get().body();
+      body.data = bytes.get();
+      body.size = kPieceBytes;
+      error_code ec;
+      connection.tcp().expires_at(question.StepDeadline());
+      co_await http::async_read_some(stream, connection.buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
+      const size_t read = kPieceBytes - body.size;
+      piece.assign(bytes.get(), read);
+      total += read;
+      co_await HandOver(connection, question, &piece, answer);
+      if (!answer->ok()) co_return;
+      if (ec && ec != http::error::need_buffer) {
+        FailStep(answer, HttpFault::kProtocol, question.url, ec);
+        if (answer->fault == HttpFault::kProtocol) answer->detail = "cut_off: " + answer->detail;
+        answer->detail += ", after " + std::to_string(total) + " bytes";
+        co_return;
+      }
+    }
+    connection.reusable = parser.get().keep_alive();
+  }
+
+  // Waits while the pipe is full.
+  asio::awaitable<void> HandOver(Connection& connection, const Question& question, std::string* piece,
+                                 HttpAnswer* answer) {
+    // The pipe may be read just before we begin to wait; but what it posts runs after.
+    const std::function<void()> when_room = [this, number = connection.number] {
+      asio::post(executor_, [this, number] {
+        if (const auto found = active_.find(number); found != active_.end()) found->second->wait.cancel();
+      });
+    };
+    while (!question.pipe->Write(piece, when_room)) {
+      error_code ignored;
+      connection.wait.expires_at(question.deadline);
+      co_await connection.wait.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+      if (connection.aborted) {
+        FailAnswer(answer, HttpFault::kAbandoned, question.url.Origin());
+        co_return;
+      }
+      if (SteadyClock::now() >= question.deadline) {
+        FailAnswer(answer, HttpFault::kTimeout, question.url.Origin() + ": its body was not read in time");
+        co_return;
+      }
+    }
+    if (question.pipe->cancelled()) FailAnswer(answer, HttpFault::kAbandoned, question.url.Origin());
+  }
+
   // --- Connections that wait for the next question
 
-  std::unique_ptr<Connection> TakeIdle(const Origin& origin) {
+  std::unique_ptr<Connection> TakeIdle(const ConnectionKey& key) {
     DropExpired();
     for (auto it = idle_.rbegin(); it != idle_.rend(); ++it) {
-      if (it->first != origin) continue;
+      if (it->first != key) continue;
       std::unique_ptr<Connection> connection = std::move(it->second);
       idle_.erase(std::next(it).base());
       return connection;
@@ -448,14 +410,14 @@ class HttpClient::Impl {
     return nullptr;
   }
 
-  void KeepIfGood(const Origin& origin, std::unique_ptr<Connection>* connection, const HttpAnswer& answer) {
+  void KeepIfGood(const ConnectionKey& key, std::unique_ptr<Connection>* connection, const HttpAnswer& answer) {
     // Bytes that came behind an answer belong to no question.
     const bool good = answer.ok() && (*connection)->reusable && (*connection)->buffer.size() == 0;
     if (!good || stopped_ || options_.max_idle_connections == 0) return connection->reset();
     (*connection)->tcp().expires_never();
     (*connection)->idle_since = SteadyClock::now();
     if (idle_.size() >= options_.max_idle_connections) idle_.pop_front();
-    idle_.emplace_back(origin, std::move(*connection));
+    idle_.emplace_back(key, std::move(*connection));
     if (!sweeping_) Sweep();
   }
 
@@ -484,8 +446,9 @@ class HttpClient::Impl {
   std::unique_ptr<Dns> dns_;
 
   // On the executor only.
-  std::set<Connection*> active_;
-  std::list<std::pair<Origin, std::unique_ptr<Connection>>> idle_;  // the longest idle first
+  std::map<uint64_t, Connection*> active_;  // by number
+  uint64_t last_number_ = 0;
+  std::list<std::pair<ConnectionKey, std::unique_ptr<Connection>>> idle_;  // the longest idle first
   asio::steady_timer sweep_;
   bool sweeping_ = false, stopped_ = false;
 };
@@ -501,7 +464,9 @@ absl::StatusOr<std::unique_ptr<HttpClient>> HttpClient::Create(asio::any_io_exec
 HttpClient::HttpClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpClient::~HttpClient() = default;
 
-asio::awaitable<HttpAnswer> HttpClient::Get(const HttpRequest& request) { return impl_->Get(request); }
+asio::awaitable<HttpAnswer> HttpClient::Get(const HttpRequest& request, BodyPipe* pipe) {
+  return impl_->Get(request, pipe);
+}
 Dns& HttpClient::dns() { return impl_->dns(); }
 void HttpClient::Stop() { impl_->Stop(); }
 

@@ -13,14 +13,18 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "net/dns.h"
+#include "net/rate_limit.h"
 
 namespace penstock::net {
+
+class BodyPipe;
 
 struct HttpClientOptions {
   // Names the software and a contact.
@@ -53,8 +57,17 @@ struct HttpRequest {
   size_t max_body_bytes = 64 * 1024;
   // From the call to the last byte, redirects and all.
   std::chrono::microseconds timeout = std::chrono::seconds(10);
+  // Longest time without a byte from the host; zero: only the time-out counts.
+  std::chrono::microseconds silence{};
   // The operator chose this URL: any address, port and scheme. Ends with a redirect to another origin.
   bool trusted = false;
+  // For who counts requests, and asks the host's gate before each: no more than one goes out. A redirect is
+  // reported (HttpAnswer::location) and not followed; a kept connection that turns out to be closed is kStale,
+  // and the next call opens a new one.
+  bool one_request = false;
+  // With a pipe: the media types of a body that goes into it, of an answer with status 200. Any other body is
+  // read as always.
+  std::vector<std::string> piped_types;
 };
 
 // Why there is no answer.
@@ -67,9 +80,11 @@ enum class HttpFault : uint8_t {
   kConnect,
   kTls,
   kTimeout,
-  kProtocol,  // not HTTP, cut off, or compressed although we did not ask for it
+  kProtocol,  // not HTTP, cut off ("cut_off: …", if it went into a pipe), or compressed although we did not ask for it
   kHeaderTooLarge,
-  kRedirect,  // too many, malformed, or from TLS to none
+  kRedirect,   // too many, malformed, or from TLS to none
+  kStale,      // HttpRequest::one_request: no answer on a kept connection; ask again
+  kAbandoned,  // the pipe's reader cancelled
   kStopped,
 };
 std::string_view HttpFaultName(HttpFault fault);  // "name_not_found"
@@ -88,9 +103,12 @@ struct HttpAnswer {
   // How long the host asked to be left alone: Retry-After, or RateLimit-Remaining of 0 with RateLimit-Reset;
   // zero if it did not. Bounded to a day.
   std::chrono::microseconds pause{};
+  RateLimit rate;
+  bool piped = false;    // the body went into the pipe, all of it
+  std::string location;  // of a redirect that was not followed (one_request): an absolute URL, allowed by the rules
 
   bool ok() const { return fault == HttpFault::kNone; }
-  // OK, kDeadlineExceeded for kTimeout, or kUnavailable.
+  // OK, kDeadlineExceeded for kTimeout, kCancelled for kAbandoned, or kUnavailable.
   absl::Status ToStatus() const;
 };
 
@@ -107,7 +125,12 @@ class HttpClient {
   HttpClient& operator=(const HttpClient&) = delete;
 
   // On the executor (one thread, or a strand). `request` must live until it is done.
-  boost::asio::awaitable<HttpAnswer> Get(const HttpRequest& request);
+  //
+  // With `pipe`: a body of HttpRequest::piped_types goes into it as it comes, as much as it wants; while it is
+  // full nothing is read. It is whole if there is no fault: as long as Content-Length said, or ended as chunks
+  // end, or, with neither, up to the end of the connection. Ends early when the pipe is cancelled. The pipe's
+  // End is the caller's business, with or without a fault.
+  boost::asio::awaitable<HttpAnswer> Get(const HttpRequest& request, BodyPipe* pipe = nullptr);
 
   // TXT and addresses, for who needs the names as well. On the executor.
   Dns& dns();

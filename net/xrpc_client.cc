@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/json/parse.hpp>
-#include <boost/json/value.hpp>
 #include <exception>
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "base/status.h"
@@ -16,54 +16,26 @@ namespace penstock::net {
 namespace {
 
 namespace asio = boost::asio;
-namespace json = boost::json;
+using SteadyClock = std::chrono::steady_clock;
 using std::chrono::microseconds;
+using std::chrono::seconds;
 
 constexpr size_t kMaxJsonBytes = 64 * 1024;
-constexpr size_t kMaxErrorBytes = 64;
+constexpr int kMaxRedirects = 5;  // protocol 8.5
+constexpr char kJsonType[] = "application/json";
+constexpr char kCarType[] = "application/vnd.ipld.car";
+constexpr char kBytesType[] = "application/octet-stream";
+// An answer that was none: not a matter of seconds.
+constexpr microseconds kAfterNonsense = std::chrono::minutes(1);
 
-// The member as text; empty if it is absent or of another type.
-std::string Text(const json::object& object, std::string_view name) {
-  const json::value* const value = object.if_contains(json::string_view(name.data(), name.size()));
-  if (value == nullptr || !value->is_string()) return {};
-  return std::string(value->get_string().data(), value->get_string().size());
+std::string Query(std::string_view nsid, std::string_view name, std::string_view value) {
+  return std::string(nsid) + "?" + std::string(name) + "=" + EncodeQueryValue(value);
 }
 
-json::object ParseObject(const std::string& body) {
-  boost::system::error_code ec;
-  json::value value = json::parse(body, ec);
-  if (ec || !value.is_object()) return {};
-  return std::move(value.get_object());
-}
-
-// The name of an XRPC error, fit for a log: letters and digits as lexicons write them.
-std::string ErrorName(const std::string& body) {
-  std::string name = Text(ParseObject(body), "error");
-  const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  });
-  return plain && name.size() <= kMaxErrorBytes ? name : std::string();
-}
-
-// What an answer that came says of the question.
-XrpcOutcome Judge(const HttpAnswer& answer) {
-  XrpcOutcome outcome;
-  if (answer.status >= 200 && answer.status < 300) {
-    if (answer.body_too_large)
-      outcome.status = FailedPreconditionError(answer.url + ": the answer is too large");
-    return outcome;
-  }
-  outcome.error = ErrorName(answer.body);
-  std::string text = answer.url + ": status " + std::to_string(answer.status);
-  if (!outcome.error.empty()) text += ", " + outcome.error;
-  if (answer.status == 408 || answer.status == 425 || answer.status == 429 || answer.status >= 500) {
-    outcome.status = UnavailableError(text);
-  } else if (answer.status == 404 || outcome.error == "RepoNotFound" || outcome.error == "RecordNotFound") {
-    outcome.status = NotFoundError(text);
-  } else {
-    outcome.status = FailedPreconditionError(text);
-  }
-  return outcome;
+std::string PageQuery(std::string query, size_t limit, std::string_view cursor) {
+  query += (query.find('?') == std::string::npos ? "?limit=" : "&limit=") + std::to_string(limit);
+  if (!cursor.empty()) query += "&cursor=" + EncodeQueryValue(cursor);
+  return query;
 }
 
 }  // namespace
@@ -90,64 +62,182 @@ class XrpcClient::Impl {
 
   // `query`: "nsid?name=value&…", encoded.
   void Get(const XrpcHost& host, const std::string& query, size_t max_bytes, const char* accept, Done done) {
-    const absl::StatusOr<Url> origin = ParseOrigin(host.origin);
-    if (!origin.ok()) return done({origin.status(), {}, 0}, {});
     const auto call = std::make_shared<Call>();
-    call->host = origin->Origin();
-    call->request.url = call->host + "/xrpc/" + query;
     call->request.accept = accept;
     call->request.max_body_bytes = max_bytes;
     call->request.timeout = options_.timeout;
-    call->request.trusted = host.trusted;
     call->done = std::move(done);
+    Begin(host, query, call);
+  }
+
+  void GetArchive(const XrpcHost& host, const std::string& query, std::shared_ptr<BodyPipe> pipe) {
+    const auto call = std::make_shared<Call>();
+    call->request.accept = kCarType;
+    call->request.max_body_bytes = kMaxJsonBytes;  // of an error
+    call->request.timeout = options_.archive_timeout;
+    call->request.silence = options_.archive_silence;
+    call->request.piped_types = {kCarType, kBytesType};
+    call->pipe = std::move(pipe);
+    Begin(host, query, call);
+  }
+
+  // A body read by `read(body, &value)`, whose error takes the outcome's place.
+  template <typename Value, typename Read, typename ValueDone>
+  void GetJson(const XrpcHost& host, const std::string& query, size_t max_bytes, Read read, ValueDone done) {
+    auto hand_over = [read = std::move(read), done = std::move(done)](XrpcOutcome outcome, const std::string& body) {
+      Value value;
+      if (outcome.status.ok()) {
+        outcome.status = read(body, &value);
+        if (IsTransient(outcome.status)) outcome.retry_after_us = kAfterNonsense.count();
+        if (!outcome.status.ok()) value = {};
+      }
+      done(outcome, value);
+    };
+    Get(host, query, max_bytes, kJsonType, std::move(hand_over));
+  }
+
+  // The same of a listing: no account is asked of, so not to be found is not to be served.
+  template <typename Entry, typename Read, typename PageDone>
+  void GetPage(const XrpcHost& host, const std::string& query, Read read, PageDone done) {
+    auto hand_over = [done = std::move(done)](XrpcOutcome outcome, const ListedPage<Entry>& page) {
+      if (absl::IsNotFound(outcome.status)) {
+        outcome.status = FailedPreconditionError(Message(outcome.status));
+        outcome.error = kMethodNotServed;
+      }
+      done(outcome, page);
+    };
+    GetJson<ListedPage<Entry>>(host, query, options_.max_page_bytes, std::move(read), std::move(hand_over));
+  }
+
+  bool IsBusy(const std::string& origin, int64_t* retry_after_us) const {
+    const absl::StatusOr<Url> url = ParseOrigin(origin);
+    const auto now = SteadyClock::now();
+    std::lock_guard lock(mutex_);
+    const auto found = url.ok() ? busy_until_.find(url->Origin()) : busy_until_.end();
+    const bool busy = found != busy_until_.end() && found->second > now;
+    *retry_after_us = busy ? std::chrono::ceil<microseconds>(found->second - now).count() : 0;
+    return busy;
+  }
+
+ private:
+  // One question, with all requests that it takes.
+  struct Call {
+    std::string host;  // the origin that is being asked
+    HttpRequest request;
+    Done done;                       // or
+    std::shared_ptr<BodyPipe> pipe;  // of an archive
+    int redirects = 0;
+    bool asked_again = false;
+  };
+
+  void Begin(const XrpcHost& host, const std::string& query, const std::shared_ptr<Call>& call) {
+    const absl::StatusOr<Url> origin = ParseOrigin(host.origin);
+    if (!origin.ok()) return End(*call, {origin.status(), {}, 0}, {});
+    call->host = origin->Origin();
+    call->request.url = call->host + "/xrpc/" + query;
+    call->request.trusted = host.trusted;
+    call->request.one_request = true;
     counters_->Count("xrpc_requests");
     asio::post(io_.executor(), [this, call] { Enter(call); });
   }
 
- private:
-  struct Call {
-    std::string host;
-    HttpRequest request;
-    Done done;
-  };
+  static void End(const Call& call, const XrpcOutcome& outcome, std::string body) {
+    if (call.pipe != nullptr) {
+      call.pipe->End(outcome, call.host);
+    } else {
+      call.done(outcome, std::move(body));
+    }
+  }
 
   void Enter(const std::shared_ptr<Call>& call) {
     gate_.Enter(call->host, [this, call](const HostGate::Admission& admission) {
       if (!admission.status.ok()) {
         counters_->Count("xrpc_refused");
-        return call->done({admission.status, {}, admission.retry_after_us}, {});
+        NoteBusy(call->host);
+        return End(*call, {admission.status, {}, admission.retry_after_us}, {});
       }
-      asio::co_spawn(io_.executor(), http_->Get(call->request),
+      // Its reader may have lost patience while it waited for its turn.
+      if (call->pipe != nullptr && call->pipe->cancelled()) {
+        gate_.Leave(call->host, HostGate::Outcome::kAbandoned);
+        return End(*call, {absl::CancelledError("the reader wants no more"), {}, 0}, {});
+      }
+      asio::co_spawn(io_.executor(), http_->Get(call->request, call->pipe.get()),
                      [this, call](std::exception_ptr error, HttpAnswer answer) {
                        if (error) answer.fault = HttpFault::kProtocol;
-                       Ended(*call, std::move(answer));
+                       Answered(call, std::move(answer));
                      });
     });
   }
 
-  void Ended(const Call& call, HttpAnswer answer) {
+  void Answered(const std::shared_ptr<Call>& call, HttpAnswer answer) {
     using Outcome = HostGate::Outcome;
+    const bool ours = answer.fault == HttpFault::kStopped || answer.fault == HttpFault::kAbandoned ||
+                      answer.fault == HttpFault::kStale;
+    // What it does not serve it answers all the same.
+    const bool failed = answer.ok() ? answer.status >= 500 && answer.status != 501 : !ours;
+    answer.rate.exceeded = answer.ok() && answer.status == 429;
+    gate_.Leave(call->host, ours ? Outcome::kAbandoned : failed ? Outcome::kFailed : Outcome::kAnswered, answer.pause,
+                answer.rate);
+    NoteBusy(call->host);
+
+    if (answer.fault == HttpFault::kStale && !call->asked_again) {
+      call->asked_again = true;
+      return Enter(call);
+    }
+    if (answer.ok() && !answer.location.empty()) return Follow(call, answer.location);
+
     XrpcOutcome outcome;
-    Outcome host = Outcome::kAnswered;
     if (!answer.ok()) {
-      counters_->Count("xrpc_errors");
+      if (!ours) counters_->Count("xrpc_errors");
       outcome.status = answer.ToStatus();
-      host = answer.fault == HttpFault::kStopped ? Outcome::kAbandoned : Outcome::kFailed;
     } else {
-      outcome = Judge(answer);
-      if (answer.status >= 500) host = Outcome::kFailed;
-      if (answer.status == 429 && answer.pause.count() == 0) answer.pause = std::chrono::seconds(5);
+      outcome = JudgeAnswer(answer.status, answer.url, answer.body);
+      if (outcome.status.ok() && call->pipe != nullptr && !answer.piped) {
+        outcome.error = kNoArchive;
+        outcome.status = FailedPreconditionError(answer.url + ": no archive but " + answer.content_type);
+      } else if (outcome.status.ok() && answer.body_too_large) {
+        outcome.status = FailedPreconditionError(answer.url + ": the answer is too large");
+      }
     }
-    gate_.Leave(call.host, host, answer.pause);
     if (IsTransient(outcome.status)) {
-      outcome.retry_after_us = std::max<int64_t>(gate_.RetryAfter(call.host).count(),
-                                                 microseconds(std::chrono::seconds(1)).count());
+      outcome.retry_after_us =
+          std::max<int64_t>(gate_.RetryAfter(call->host).count(), microseconds(seconds(1)).count());
     }
-    call.done(outcome, std::move(answer.body));
+    End(*call, outcome, std::move(answer.body));
+  }
+
+  // A redirect is a request of its own, at a host of its own.
+  void Follow(const std::shared_ptr<Call>& call, const std::string& location) {
+    counters_->Count("xrpc_redirects");
+    const absl::StatusOr<Url> from = ParseUrl(call->request.url), to = ParseUrl(location);
+    if (!from.ok() || !to.ok() || ++call->redirects > kMaxRedirects) {
+      const std::string why = call->host + ": too many redirects, the last to " + location;
+      return End(*call, {UnavailableError(why), {}, kAfterNonsense.count()}, {});
+    }
+    call->request.trusted = call->request.trusted && from->SameOrigin(*to);
+    call->request.url = location;
+    call->host = to->Origin();
+    call->asked_again = false;
+    Enter(call);
+  }
+
+  void NoteBusy(const std::string& host) {
+    const auto now = SteadyClock::now();
+    const microseconds wait = gate_.RetryAfter(host);
+    std::lock_guard lock(mutex_);
+    if (wait.count() > 0) {
+      busy_until_[host] = now + wait;
+    } else {
+      busy_until_.erase(host);
+    }
+    if (busy_until_.size() <= options_.gate.max_hosts) return;
+    std::erase_if(busy_until_, [&](const auto& entry) { return entry.second <= now; });
   }
 
   const XrpcClientOptions options_;
   Counters* const counters_;
+  mutable std::mutex mutex_;
+  std::map<std::string, SteadyClock::time_point> busy_until_;  // by origin; guarded by mutex_
   IoThread io_;
   HostGate gate_;
   std::unique_ptr<HttpClient> http_;
@@ -164,24 +254,11 @@ XrpcClient::XrpcClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 XrpcClient::~XrpcClient() = default;
 
 void XrpcClient::GetRepoStatus(const XrpcHost& host, std::string_view did, RepoStatusDone done) {
-  const std::string query = "com.atproto.sync.getRepoStatus?did=" + EncodeQueryValue(did);
-  auto read = [did = std::string(did), done = std::move(done)](XrpcOutcome outcome, const std::string& body) {
-    RepoStatus status;
-    if (outcome.status.ok()) {
-      const json::object object = ParseObject(body);
-      const json::value* const active = object.if_contains("active");
-      if (Text(object, "did") != did || active == nullptr || !active->is_bool()) {
-        outcome.status = UnavailableError("getRepoStatus: no status of " + did);
-        outcome.retry_after_us = microseconds(std::chrono::minutes(1)).count();
-      } else {
-        status.active = active->get_bool();
-        status.status = Text(object, "status");
-        status.rev = Text(object, "rev");
-      }
-    }
-    done(outcome, status);
+  auto read = [did = std::string(did)](const std::string& body, RepoStatus* status) {
+    return ReadRepoStatus(body, did, status);
   };
-  impl_->Get(host, query, kMaxJsonBytes, "application/json", std::move(read));
+  impl_->GetJson<RepoStatus>(host, Query("com.atproto.sync.getRepoStatus", "did", did), kMaxJsonBytes, std::move(read),
+                             std::move(done));
 }
 
 void XrpcClient::GetRecord(const XrpcHost& host, std::string_view did, std::string_view collection,
@@ -193,6 +270,53 @@ void XrpcClient::GetRecord(const XrpcHost& host, std::string_view did, std::stri
     done(outcome, std::move(body));
   };
   impl_->Get(host, query, impl_->options().max_car_bytes, "application/vnd.ipld.car", std::move(hand_over));
+}
+
+void XrpcClient::GetLatestCommit(const XrpcHost& host, std::string_view did, LatestCommitDone done) {
+  impl_->GetJson<LatestCommit>(host, Query("com.atproto.sync.getLatestCommit", "did", did), kMaxJsonBytes,
+                               ReadLatestCommit, std::move(done));
+}
+
+void XrpcClient::DescribeRepo(const XrpcHost& host, std::string_view did, CollectionsDone done) {
+  auto read = [did = std::string(did)](const std::string& body, std::vector<std::string>* collections) {
+    return ReadCollections(body, did, collections);
+  };
+  impl_->GetJson<std::vector<std::string>>(host, Query("com.atproto.repo.describeRepo", "repo", did),
+                                           impl_->options().max_page_bytes, std::move(read), std::move(done));
+}
+
+void XrpcClient::ListRepos(const XrpcHost& host, std::string_view cursor, ReposDone done) {
+  auto read = [cursor = std::string(cursor)](const std::string& body, ListedPage<ListedRepo>* page) {
+    return ReadRepoPage(body, cursor, kReposPerPage, page);
+  };
+  impl_->GetPage<ListedRepo>(host, PageQuery("com.atproto.sync.listRepos", kReposPerPage, cursor), std::move(read),
+                             std::move(done));
+}
+
+void XrpcClient::ListReposByCollection(const XrpcHost& host, std::string_view collection, std::string_view cursor,
+                                       ReposDone done) {
+  auto read = [cursor = std::string(cursor)](const std::string& body, ListedPage<ListedRepo>* page) {
+    return ReadRepoPage(body, cursor, kReposOfCollectionPerPage, page);
+  };
+  std::string query = Query("com.atproto.sync.listReposByCollection", "collection", collection);
+  impl_->GetPage<ListedRepo>(host, PageQuery(std::move(query), kReposOfCollectionPerPage, cursor), std::move(read),
+                             std::move(done));
+}
+
+void XrpcClient::ListHosts(const XrpcHost& host, std::string_view cursor, HostsDone done) {
+  auto read = [cursor = std::string(cursor)](const std::string& body, ListedPage<ListedHost>* page) {
+    return ReadHostPage(body, cursor, kHostsPerPage, page);
+  };
+  impl_->GetPage<ListedHost>(host, PageQuery("com.atproto.sync.listHosts", kHostsPerPage, cursor), std::move(read),
+                             std::move(done));
+}
+
+void XrpcClient::GetRepo(const XrpcHost& host, std::string_view did, std::shared_ptr<BodyPipe> pipe) {
+  impl_->GetArchive(host, Query("com.atproto.sync.getRepo", "did", did), std::move(pipe));
+}
+
+bool XrpcClient::IsBusy(const std::string& origin, int64_t* retry_after_us) const {
+  return impl_->IsBusy(origin, retry_after_us);
 }
 
 }  // namespace penstock::net

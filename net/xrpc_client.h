@@ -1,7 +1,10 @@
 #pragma once
 
-// Questions to a PDS or a relay (protocol 8.1, 8.2): the state of an account, the proof of a record. Answers
-// are bounded and not proven: whoever asked checks them.
+// Questions to a PDS or a relay (protocol 8.1, 8.2): the state of an account, the proof of a record, listings, whole
+// repositories. Answers are bounded and not proven: whoever asked checks them.
+//
+// Every request, redirects included, is let in by its host's gate (net/host_gate.h). A redirect leads on, five times at most;
+// unless it stays at its origin, a host that it leads to is a stranger's choice, whoever chose the first.
 //
 // Runs a thread of its own; callbacks come from it. All methods are thread-safe.
 
@@ -20,6 +23,7 @@
 #include "net/body_pipe.h"
 #include "net/host_gate.h"
 #include "net/http_client.h"
+#include "net/xrpc_answers.h"
 
 namespace penstock::net {
 
@@ -30,6 +34,7 @@ struct XrpcClientOptions {
                        .burst = 20,
                        .concurrency = 4,
                        .max_waiting = 1'000,
+                       .max_wait = std::chrono::seconds(20),
                        .total_concurrency = 32,
                        .total_waiting = 10'000};
   std::chrono::microseconds timeout = std::chrono::seconds(15);
@@ -49,50 +54,7 @@ struct XrpcHost {
   bool trusted = false;
 };
 
-// How asking went. `status`:
-//   OK
-//   kInvalidArgument     `origin` is none
-//   kNotFound            conclusively: RepoNotFound, RecordNotFound, 404
-//   kFailedPrecondition  refused otherwise, in a way that no quick retry cures (4xx, RepoTakendown, …)
-//   kUnavailable, kDeadlineExceeded  no answer now; ask again after `retry_after_us`
-struct XrpcOutcome {
-  absl::Status status;
-  std::string error;  // the XRPC error, "RepoNotFound"; empty if the host named none
-  int64_t retry_after_us = 0;
-};
-
-struct RepoStatus {
-  bool active = false;
-  std::string status;  // "deactivated", "takendown", …; empty if there is none
-  std::string rev;     // empty if it is not told
-};
-
-struct LatestCommit {
-  std::string cid, rev;
-};
-
-struct ListedRepo {
-  std::string did;
-  std::string rev, head;  // empty where the method tells none
-  bool active = true;
-  std::string status;
-};
-
-struct ListedHost {
-  std::string hostname;
-  std::string status;  // "active", "idle", …; empty if it is not told
-  int64_t account_count = 0;
-};
-
-// A page of a listing. `cursor` is empty at the end. Entries whose DID or host name is none are left out and counted.
-template <typename Entry>
-struct ListedPage {
-  std::vector<Entry> entries;
-  std::string cursor;
-  size_t malformed = 0;
-};
-
-// Counts: xrpc_requests, xrpc_errors (no answer), xrpc_refused (by the gate).
+// Counts: xrpc_requests, xrpc_redirects, xrpc_errors (no answer), xrpc_refused (by the gate).
 class XrpcClient {
  public:
   // Errors: kInvalidArgument (CA file, DNS servers).
@@ -113,17 +75,19 @@ class XrpcClient {
   void GetRecord(const XrpcHost& host, std::string_view did, std::string_view collection,
                  std::string_view rkey, CarDone done);
 
-  // com.atproto.sync.getLatestCommit.
+  // com.atproto.sync.getLatestCommit. An answer without a CID and a rev is none: kUnavailable.
   using LatestCommitDone = std::function<void(const XrpcOutcome&, const LatestCommit&)>;
   void GetLatestCommit(const XrpcHost& host, std::string_view did, LatestCommitDone done);
 
-  // com.atproto.repo.describeRepo: the collections that the account has records of, as its host says.
+  // com.atproto.repo.describeRepo: the collections that the account has records of, as its host says. An answer about another
+  // account is none: kUnavailable.
   using CollectionsDone = std::function<void(const XrpcOutcome&, const std::vector<std::string>& collections)>;
   void DescribeRepo(const XrpcHost& host, std::string_view did, CollectionsDone done);
 
   // com.atproto.sync.listRepos, listReposByCollection, listHosts: one page from `cursor` (empty: the first). A page that comes
-  // back with the cursor that it was asked with is an error (protocol 8.1): kFailedPrecondition. So is a host that does not serve
-  // the method (404, 501, MethodNotImplemented): its `error` is then "MethodNotImplemented".
+  // back with the cursor that it was asked with is an error (protocol 8.1): kFailedPrecondition. So is one with more entries than
+  // were asked for (net/xrpc_answers.h), and a host that does not serve the method (404, 501, MethodNotImplemented): its `error`
+  // is then kMethodNotServed.
   using ReposDone = std::function<void(const XrpcOutcome&, const ListedPage<ListedRepo>&)>;
   void ListRepos(const XrpcHost& host, std::string_view cursor, ReposDone done);
   void ListReposByCollection(const XrpcHost& host, std::string_view collection, std::string_view cursor, ReposDone done);
@@ -131,8 +95,9 @@ class XrpcClient {
   void ListHosts(const XrpcHost& host, std::string_view cursor, HostsDone done);
 
   // com.atproto.sync.getRepo: the body goes into `pipe` as it comes (net/body_pipe.h), and the pipe's end says how it went. Waits
-  // while the pipe is full; ends when its reader cancels. Redirects to other hosts are followed, each through that host's gate.
-  // The gate's place is kept until the body has come. A body shorter than Content-Length, or cut off, is kUnavailable.
+  // while the pipe is full; ends when its reader cancels. The gate's place is kept until the body has come. A body shorter than
+  // Content-Length, or cut off, is kUnavailable ("cut_off" in its message), a host that is silent for archive_silence
+  // kDeadlineExceeded; a body that is no archive by its Content-Type is kFailedPrecondition with kNoArchive.
   void GetRepo(const XrpcHost& host, std::string_view did, std::shared_ptr<BodyPipe> pipe);
 
   // True while nobody should ask this host: it is down, or asked to be left alone; and until when, microseconds from now.

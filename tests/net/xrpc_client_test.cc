@@ -63,12 +63,12 @@ class XrpcClientTest : public testing::Test {
 TEST_F(XrpcClientTest, ReadsTheStateOfAnAccount) {
   const std::string did(kDid);
   host_->SetReply(kStatusTarget,
-                  DirectoryReply::Of(200, R"({"did":")" + did + R"(","active":true,"rev":"3l4"})"));
+                  DirectoryReply::Of(200, R"({"did":")" + did + R"(","active":true,"rev":"3l4abcdefgh2k"})"));
   auto [outcome, status] = Status();
   ASSERT_TRUE(outcome.status.ok()) << outcome.status;
   EXPECT_TRUE(status.active);
   EXPECT_EQ(status.status, "");
-  EXPECT_EQ(status.rev, "3l4");
+  EXPECT_EQ(status.rev, "3l4abcdefgh2k");
   host_->SetReply(kStatusTarget,
                   DirectoryReply::Of(200, R"({"did":")" + did + R"(","active":false,"status":"takendown"})"));
   EXPECT_FALSE(Status().second.active);
