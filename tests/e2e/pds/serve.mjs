@@ -1,12 +1,14 @@
 // Long-running loopback network for end-to-end tests.
 //   node serve.mjs [--plc-port 2582] [--pds-ports 2583,2584] [--multikey] [--accounts 20] [--seed 1]
-//                  [--calls 500] [--delay 0] [--control-port 2590]
+//                  [--calls 500] [--delay 0] [--halves] [--control-port 2590]
+// --halves: every other account lives on the second PDS, instead of two in fifteen.
 // Prints one JSON line {"ready":true,...} when up. Control server (loopback, POST unless noted):
 //   /traffic?calls=N[&delay=ms][&specials=1][&migrate=0]   run N more seeded write calls (returns stats)
 //   GET /accounts   did, handle, pds, state
-//   /step?what=rotateKey|handleChange|deactivate|activate|takedown|restore|adminDelete|wipe|batch200|migrate&i=K[&to=P]
+//   /step?what=create|update|del|rotateKey|handleChange|deactivate|activate|takedown|restore|adminDelete|selfDelete|wipe|batch200|migrate&i=K[&to=P]
 //   GET /truth              heads + records of every PDS, as NDJSON            GET /seq        current firehose seq per PDS
 //   /drop?pds=P             close every client connection of PDS P (firehose sockets too)
+//   /window?ms=N            a cursor that is older than this is outdated from now on
 //   /stop                   orderly shutdown
 import { startNet, Xrpc } from './net.mjs'
 import http from 'node:http'
@@ -16,7 +18,7 @@ const arg = (k, d) => { const i = process.argv.indexOf('--' + k); if (i < 0) ret
 const ports = String(arg('pds-ports', '2583')).split(',').map(Number)
 const net = await startNet({ plcPort: Number(arg('plc-port', 2582)), pdsPorts: ports, multikey: !!arg('multikey', false) })
 const sockets = net.pds.map((p) => { const s = new Set(); p.server.server.on('connection', (c) => { s.add(c); c.on('close', () => s.delete(c)) }); return s })
-const t = new Traffic(net, { seed: Number(arg('seed', 1)), accounts: Number(arg('accounts', 20)) })
+const t = new Traffic(net, { seed: Number(arg('seed', 1)), accounts: Number(arg('accounts', 20)), halves: !!arg('halves', false) })
 const apis = net.pds.map((p) => new Xrpc(p.url))
 let busy = Promise.resolve()
 const serial = (fn) => { const r = busy.then(fn); busy = r.catch(() => {}); return r }
@@ -32,6 +34,7 @@ const srv = http.createServer(async (req, res) => {
       case '/seq': return send(await Promise.all(net.pds.map((p) => p.ctx.sequencer.curr())))
       case '/truth': return send((await serial(truth)).map((r) => JSON.stringify(r)).join('\n') + '\n')
       case '/drop': { const s = sockets[Number(q.get('pds') ?? 0)]; const n = s.size; for (const c of s) if (c !== req.socket) c.destroy(); return send({ dropped: n }) }
+      case '/window': for (const p of net.pds) p.ctx.cfg.subscription.repoBackfillLimitMs = Number(q.get('ms')); return send({ ok: true })
       case '/step': {
         const a = t.acc[Number(q.get('i'))], what = q.get('what')
         const run = { batch200: () => t.batch(a, 200, false), takedown: () => t.takedown(a, true), restore: () => t.takedown(a, false), migrate: () => t.migrate(a, Number(q.get('to') ?? 1)) }[what] ?? (() => t[what](a))

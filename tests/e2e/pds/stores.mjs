@@ -7,9 +7,9 @@ import Database from 'better-sqlite3'
 const VISIBLE = 'did, collection, rkey, cid, value'
 
 export class SqliteStore {
-  name = 'sqlite'
-  constructor(dir) {
-    this.file = path.join(dir, 'penstock.db')
+  constructor(dir, name = 'sqlite') {
+    this.name = name
+    this.file = path.join(dir, `${name}.db`)
     this.url = `sqlite:${this.file}`
   }
   query(sql) {
@@ -24,6 +24,7 @@ export class SqliteStore {
 // A cluster of its own on a Unix socket. PostgreSQL refuses to run as root, so root hands it to the `postgres` user.
 export class PostgresStore {
   name = 'postgres'
+  database = 'postgres'
   static find() {
     const root = '/usr/lib/postgresql'
     const versions = fs.existsSync(root) ? fs.readdirSync(root).sort((a, b) => b - a) : []
@@ -37,7 +38,13 @@ export class PostgresStore {
     if (process.getuid() === 0) execFileSync('chown', ['postgres', this.dir])
     this.run('initdb', '-D', `${this.dir}/data`, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync')
     this.ctl('start')
-    this.url = `postgresql:///postgres?host=${encodeURIComponent(this.dir)}&user=postgres`
+    this.url = this.urlOf(this.database)
+  }
+  urlOf(database) { return `postgresql:///${database}?host=${encodeURIComponent(this.dir)}&user=postgres` }
+  // A further database of the cluster, as a store of its own. The cluster stops with the first.
+  another(database) {
+    this.run('createdb', '-h', this.dir, '-U', 'postgres', database)
+    return Object.assign(Object.create(this), { name: `postgres-${database}`, database, url: this.urlOf(database), stop() {} })
   }
   run(tool, ...args) {
     const command = [path.join(this.bin, tool), ...args]
@@ -51,7 +58,7 @@ export class PostgresStore {
   restart(mode) { this.ctl('restart', '-m', mode) }
   query(sql) {
     const rows = `SELECT row_to_json(t) FROM (${sql}) t`
-    const out = this.run('psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-h', this.dir, '-U', 'postgres', '-d', 'postgres', '-c', rows)
+    const out = this.run('psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-h', this.dir, '-U', 'postgres', '-d', this.database, '-c', rows)
     return out.split('\n').filter(Boolean).map((line) => JSON.parse(line))
   }
   visible() { return this.query(`SELECT ${VISIBLE}, encode(cbor, 'hex') AS cbor FROM visible_record`) }

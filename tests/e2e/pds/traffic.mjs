@@ -13,8 +13,8 @@ const PNG = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR
 const S32 = '234567abcdefghijklmnopqrstuvwxyz'
 
 export class Traffic {
-  constructor(net, { seed = 1, accounts = 60, prefix = 'user', log = () => {} } = {}) {
-    Object.assign(this, { net, seed, n: accounts, prefix, log })
+  constructor(net, { seed = 1, accounts = 60, prefix = 'user', log = () => {}, halves = false } = {}) {
+    Object.assign(this, { net, seed, n: accounts, prefix, log, halves })
     this.r = rng(seed)
     this.api = net.pds.map((p) => new Xrpc(p.url))
     this.acc = []; this.stats = {}; this.errors = {}; this.clock = 0; this.identity = []
@@ -221,7 +221,7 @@ export class Traffic {
   async run({ commits = 2500, concurrency = 4, specials = true, migrations = true, bigBatches = 4, sizeLarge, delayMs = 0, shouldStop = () => false } = {}) {
     const two = this.net.pds.length > 1
     for (let i = this.acc.length; i < this.n; i++) {
-      const a = await this.createAccount(i, two && (i % 15 === 14 || i % 15 === 13) ? 1 : 0)
+      const a = await this.createAccount(i, two && (this.halves ? i % 2 === 1 : i % 15 >= 13) ? 1 : 0)
       if (sizeLarge) a.sizeLarge = sizeLarge
       await this.guard(a, 'profile', () => this.create(a, 'app.bsky.actor.profile'))
       if (i % 3 === 0) await this.guard(a, 'uploadBlob', () => this.uploadBlob(a))

@@ -1,5 +1,6 @@
-// A pause, a random generator with a seed, and CIDs.
+// A pause, a random generator with a seed, the end of a log, and CIDs.
 import { createHash } from 'node:crypto'
+import fs from 'node:fs'
 
 export const sleep = (ms) => new Promise((r) => setTimeout(r, ms))
 export const rng = (seed) => { // mulberry32
@@ -10,6 +11,8 @@ export const rng = (seed) => { // mulberry32
   f.chance = (p) => f() < p
   return f
 }
+
+export const tail = (file, n = 25) => (fs.existsSync(file) ? fs.readFileSync(file, 'utf8').trimEnd().split('\n').slice(-n).join('\n') : '(no log)')
 
 // The CID of a DAG-CBOR block: version 1, codec 0x71, SHA-256, in base32.
 export const cidOf = (bytes) => {
