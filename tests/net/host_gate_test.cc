@@ -199,6 +199,150 @@ TEST_F(HostGateTest, LeavesAHostAloneThatAsksForIt) {
   EXPECT_EQ(admitted_.size(), 2u);
 }
 
+// --- What hosts say of their limits
+
+// How many get in within `time`, each leaving at once with the same answer.
+class AdaptiveGateTest : public HostGateTest {
+ protected:
+  static HostGateOptions Rated(double per_second, double burst) {
+    HostGateOptions options = Free();
+    options.per_second = per_second;
+    options.burst = burst;
+    options.pause_after_limit = milliseconds(20);
+    return options;
+  }
+  static RateLimit Exceeded() {
+    RateLimit limit;
+    limit.exceeded = true;
+    return limit;
+  }
+  // One request, which is answered so as soon as it had its turn.
+  void AnsweredWith(HostGate& gate, const RateLimit& limit) {
+    if (gate.waiting() == 0) Enter(gate, "a");
+    while (gate.in_flight() == 0) TurnFor(milliseconds(1));
+    gate.Leave("a", Outcome::kAnswered, {}, limit);
+  }
+  size_t AdmittedWithin(HostGate& gate, milliseconds time, const RateLimit& limit = {}) {
+    admitted_.clear();
+    const auto end = steady_clock::now() + time;
+    while (steady_clock::now() < end) {
+      const size_t before = admitted_.size();
+      if (gate.waiting() == 0) Enter(gate, "a");
+      for (size_t i = before; i < admitted_.size(); ++i) gate.Leave("a", Outcome::kAnswered, {}, limit);
+      TurnFor(milliseconds(1));
+      while (gate.in_flight() > 0) gate.Leave("a", Outcome::kAnswered, {}, limit);
+    }
+    return admitted_.size();
+  }
+};
+
+TEST_F(AdaptiveGateTest, HalvesTheRateOfAHostThatOnlySaysTooMuch) {
+  HostGateOptions options = Rated(400, 40);
+  options.recovery = 0;
+  HostGate gate(io_.get_executor(), options);
+  AdmittedWithin(gate, milliseconds(200));  // takes the burst
+  for (int i = 0; i < 3; ++i) {
+    AnsweredWith(gate, Exceeded());
+    EXPECT_TRUE(gate.IsDown("a")) << "left alone for a moment";
+    std::this_thread::sleep_for(milliseconds(25));
+  }
+  const size_t slow = AdmittedWithin(gate, milliseconds(400));
+  EXPECT_LE(slow, 5u + 20 + 2) << "an eighth: 5 at once, then 50 per second";
+  EXPECT_GE(slow, 10u);
+}
+
+TEST_F(AdaptiveGateTest, SeveralAtOnceAreOneSign) {
+  HostGateOptions options = Rated(400, 40);
+  options.recovery = 0;
+  options.pause_after_limit = milliseconds(100);
+  HostGate gate(io_.get_executor(), options);
+  for (int i = 0; i < 20; ++i) Enter(gate, "a");
+  for (int i = 0; i < 20; ++i) gate.Leave("a", Outcome::kAnswered, {}, Exceeded());
+  std::this_thread::sleep_for(milliseconds(110));
+  EXPECT_GE(AdmittedWithin(gate, milliseconds(200)), 30u) << "half, and not a millionth";
+}
+
+TEST_F(AdaptiveGateTest, ComesBackWithEachAnswerButNeverAboveItsOptions) {
+  HostGateOptions options = Rated(200, 10);
+  options.recovery = 0.05;
+  options.least_per_second = 50;
+  HostGate gate(io_.get_executor(), options);
+  AdmittedWithin(gate, milliseconds(100));
+  for (int i = 0; i < 10; ++i) {
+    AnsweredWith(gate, Exceeded());
+    std::this_thread::sleep_for(milliseconds(25));
+  }
+  const size_t at_first = AdmittedWithin(gate, milliseconds(100));
+  EXPECT_GE(at_first, 3u) << "not below the least";
+  EXPECT_LE(at_first, 18u);
+  AdmittedWithin(gate, milliseconds(500));
+  const size_t later = AdmittedWithin(gate, milliseconds(300));
+  EXPECT_GE(later, 35u);
+  EXPECT_LE(later, 72u) << "200 per second, and a burst of 10";
+}
+
+TEST_F(AdaptiveGateTest, AskedToWaitItIsNotSlowerAfterwards) {
+  HostGate gate(io_.get_executor(), Rated(1000, 100));
+  Enter(gate, "a");
+  gate.Leave("a", Outcome::kAnswered, milliseconds(30), Exceeded());
+  EXPECT_TRUE(gate.IsDown("a"));
+  std::this_thread::sleep_for(milliseconds(35));
+  EXPECT_GE(AdmittedWithin(gate, milliseconds(100)), 75u);
+}
+
+TEST_F(AdaptiveGateTest, NotMoreThanRemainUntilTheReset) {
+  HostGate gate(io_.get_executor(), Free());
+  RateLimit limit;
+  limit.remaining = 5;
+  limit.reset = milliseconds(150);
+  Enter(gate, "a");
+  gate.Leave("a", Outcome::kAnswered, {}, limit);
+  admitted_.clear();
+  for (int i = 0; i < 10; ++i) Enter(gate, "a");
+  EXPECT_EQ(admitted_.size(), 5u);
+  EXPECT_EQ(refused_, 5);
+  EXPECT_TRUE(gate.IsDown("a"));
+  EXPECT_LE(retry_after_, milliseconds(150));
+  // An answer that was overtaken gives nothing back.
+  limit.remaining = 9;
+  gate.Leave("a", Outcome::kAnswered, {}, limit);
+  Enter(gate, "a");
+  EXPECT_EQ(admitted_.size(), 5u);
+  std::this_thread::sleep_for(milliseconds(170));
+  Enter(gate, "a");
+  EXPECT_EQ(admitted_.size(), 6u);
+}
+
+TEST_F(AdaptiveGateTest, RequestsUnderWayAreTakenFromWhatRemains) {
+  HostGate gate(io_.get_executor(), Free());
+  for (int i = 0; i < 4; ++i) Enter(gate, "a");
+  RateLimit limit;
+  limit.remaining = 5;
+  limit.reset = seconds(60);
+  gate.Leave("a", Outcome::kAnswered, {}, limit);
+  for (int i = 0; i < 10; ++i) Enter(gate, "a");
+  EXPECT_EQ(admitted_.size(), 4u + 2) << "three are on their way already";
+}
+
+TEST_F(AdaptiveGateTest, NotFasterThanItsPolicy) {
+  HostGate gate(io_.get_executor(), Rated(1000, 50));
+  RateLimit limit;
+  limit.per_second = 100;
+  AdmittedWithin(gate, milliseconds(100), limit);
+  EXPECT_LE(AdmittedWithin(gate, milliseconds(300), limit), 30u + 5 + 2);
+}
+
+TEST_F(AdaptiveGateTest, WhoseTurnIsFarOffIsTold) {
+  HostGateOptions options = Rated(10, 2);
+  options.max_wait = milliseconds(300);
+  HostGate gate(io_.get_executor(), options);
+  for (int i = 0; i < 10; ++i) Enter(gate, "a");
+  EXPECT_EQ(admitted_.size(), 2u);
+  EXPECT_EQ(gate.waiting(), 3u);
+  EXPECT_EQ(refused_, 5);
+  EXPECT_GT(retry_after_, milliseconds(300));
+}
+
 TEST_F(HostGateTest, ForgetsHostsBeforeItRunsOutOfThem) {
   HostGateOptions options = Free();
   options.max_hosts = 100;
