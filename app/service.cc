@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "app/backfill_options.h"
 #include "app/patience.h"
 #include "app/progress.h"
 #include "app/resolver_options.h"
@@ -38,16 +39,20 @@ class Service {
     RETURN_IF_ERROR(Patiently(options_.pipeline, options_.stop, [this] {
       return pipeline_.Start([this] { net::post(io_, [this] { Stop("writing ended"); }); });
     }));
+    RETURN_IF_ERROR(StartBackfill());
     Progress progress(options_.name, &pipeline_, options_.show_progress ? options_.pipeline.log : Logger());
     progress_ = options_.show_progress ? &progress : nullptr;
+    if (options_.backfill != nullptr) progress.ShowBackfill([this] { return options_.backfill->figures(); });
     Tick();
     for (size_t i = 0; i < subscriptions_.size(); ++i) Spawn(i);
     io_.run();
     progress.Finish();
+    if (options_.backfill != nullptr) options_.backfill->Stop();
     const absl::Status written = pipeline_.Finish(options_.shutdown_timeout_us);
     LogEnd();
     RETURN_IF_ERROR(written);
     // A source that only an operator can help does not stop the others; when none is left, that is the result.
+    RETURN_IF_ERROR(backfill_failed_);
     return stopping_ ? absl::OkStatus() : failed_;
   }
 
@@ -87,6 +92,24 @@ class Service {
         pipeline_.AddSource(name, cursor, options_.quarantine, source);
       }
     }
+  }
+
+  absl::Status StartBackfill() {
+    if (options_.backfill == nullptr) return absl::OkStatus();
+    const auto on_failure = [this](const absl::Status& status) {
+      net::post(io_, [this, status] {
+        backfill_failed_.Update(status);
+        Stop("backfill ended");
+      });
+    };
+    const absl::Status started = Patiently(options_.pipeline, options_.stop, [&] {
+      return options_.backfill->Start(pipeline_.imports(), on_failure);
+    });
+    if (!started.ok()) {
+      options_.backfill->Stop();
+      (void)pipeline_.Finish(options_.shutdown_timeout_us);
+    }
+    return started;
   }
 
   void Spawn(size_t index) {
@@ -154,7 +177,8 @@ class Service {
   size_t running_ = 0;
   bool stopping_ = false;
   bool ended_ = false;
-  absl::Status failed_;
+  absl::Status failed_;           // why the last source ended
+  absl::Status backfill_failed_;  // set on the I/O thread
 };
 
 }  // namespace

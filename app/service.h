@@ -22,6 +22,7 @@
 
 namespace penstock::app {
 
+class Backfill;
 class Identities;
 
 // One source: its hosts in order of preference.
@@ -38,6 +39,8 @@ struct ServiceOptions {
   pipeline::PipelineOptions pipeline;
   // Behind the pipeline's resolver: what becomes known of handles is kept. May be null; outlives the call.
   const Identities* identities = nullptr;
+  // Fetches whole repositories beside the streams. May be null; outlives the call.
+  Backfill* backfill = nullptr;
   int64_t shutdown_timeout_us = 30'000'000;
   // Known before: cursors and quarantined frames of the store.
   std::vector<indexer::SourceCursor> cursors;

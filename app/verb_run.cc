@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/strings/str_split.h"
+#include "app/backfill_options.h"
 #include "app/cli.h"
 #include "app/common_options.h"
 #include "app/patience.h"
@@ -25,6 +26,7 @@ struct RunCommand {
   PipelineFlags pipeline;
   SubscriptionFlags subscription;
   ResolverFlags resolver;
+  BackfillFlags backfill;
   std::vector<std::string> pds;
 
   absl::Status Execute() {
@@ -45,6 +47,7 @@ struct RunCommand {
     ASSIGN_OR_RETURN(service.subscription, subscription.Make());
     service.shutdown_timeout_us = pipeline.shutdown_timeout_us();
 
+    backfill.LimitHosts(&resolver);
     resolver.ca_file = subscription.ca_file;
     resolver.user_agent = service.subscription.user_agent;
     for (const ServiceSource& source : service.sources) {
@@ -58,6 +61,7 @@ struct RunCommand {
 
     std::unique_ptr<indexer::Store> opened;
     std::unique_ptr<pipeline::Output> output;
+    std::unique_ptr<Backfill> repositories;
     if (out == "ndjson") {
       if (!store.url.empty()) return InvalidInputError("--out ndjson and --store exclude each other");
       output = std::make_unique<pipeline::NdjsonOutput>(stdout, stderr);
@@ -73,12 +77,29 @@ struct RunCommand {
         return absl::OkStatus();
       }));
       output = std::make_unique<pipeline::StoreOutput>(opened.get());
+      ASSIGN_OR_RETURN(repositories, MakeBackfill(service, identities, *opened));
+      service.backfill = repositories.get();
     }
     const absl::Status status = RunService(service, output.get());
     for (const auto& [name, count] : counters.Snapshot()) {
       Log(service.pipeline.log, LogLevel::kInfo, name + " " + std::to_string(count));
     }
     return status;
+  }
+
+  // Null where nothing is to be fetched: switched off, or a level that keeps no chains.
+  absl::StatusOr<std::unique_ptr<Backfill>> MakeBackfill(const ServiceOptions& service, const Identities& identities,
+                                                         const indexer::Store& opened) {
+    if (!backfill.on() || service.pipeline.verify != repo::Verification::kFull) return nullptr;
+    BackfillSetup setup;
+    setup.flags = &backfill;
+    setup.store = &store;
+    setup.epoch = opened.epoch();
+    setup.pipeline = &service.pipeline;
+    setup.client = identities.xrpc();
+    setup.rules = filter.Rules();
+    setup.sources = service.sources;
+    return Backfill::Make(std::move(setup));
   }
 };
 
@@ -113,6 +134,8 @@ void RegisterRun(Cli& cli) {
   command->filter.Bind(verb);
   command->pipeline.Bind(verb);
   command->resolver.Bind(verb);
+  command->backfill.BindSwitch(verb);
+  command->backfill.Bind(verb);
   command->subscription.Bind(verb);
 }
 
