@@ -168,7 +168,8 @@ class HostGate::Impl {
   }
 
   // What an answer teaches about the host's limits. How long it is left alone now.
-  microseconds Adapt(Host* host, Outcome outcome, microseconds pause, const RateLimit& limit, SteadyClock::time_point now) const {
+  microseconds Adapt(Host* host, Outcome outcome, microseconds pause, const RateLimit& limit,
+                     SteadyClock::time_point now) const {
     if (limit.per_second > 0) host->policy = limit.per_second;
     if (limit.remaining.has_value() && limit.reset.count() > 0) {
       // Requests on their way may be counted already, or not: then they will be.
@@ -210,15 +211,16 @@ class HostGate::Impl {
   }
 
   // Forgets hosts with nothing under way: first those that are as good as new, then, if that is not a tenth
-  // of them, those too that are down. Being forgotten makes a host no worse than a new one.
+  // of them, those too that are down or were slowed. Never one whose bucket is not full: as a new one it would
+  // get more than its rate.
   void Sweep(SteadyClock::time_point now) {
     for (const bool all : {false, true}) {
       for (auto it = hosts_.begin(); it != hosts_.end();) {
         Host& host = *it->second;
         Refill(&host, now);
-        const bool idle = host.in_flight == 0 && host.waiting.empty() && !host.timer_runs;
+        const bool idle = host.in_flight == 0 && host.waiting.empty() && !host.timer_runs && host.tokens >= Burst(host);
         const bool as_new = !host.down && host.not_before <= now && host.quota_until <= now &&
-                            host.per_second >= options_.per_second && host.tokens >= options_.burst;
+                            Rate(host) >= options_.per_second;
         it = idle && (as_new || all) ? hosts_.erase(it) : std::next(it);
       }
       if (hosts_.size() <= options_.max_hosts - options_.max_hosts / 10) return;

@@ -39,8 +39,8 @@ struct HostGateOptions {
   int failures_until_down = 3;  // in a row
   std::chrono::microseconds backoff_first = std::chrono::seconds(1);
   std::chrono::microseconds backoff_max = std::chrono::seconds(60);
-  // A host that answers 429 and does not say for how long is left alone for a while, and gets half of its rate and burst from then
-  // on, but not less than this; each other answer gives back a share of the configured rate.
+  // A host that answers 429 and does not say for how long is left alone for a while, and gets half of its rate and
+  // burst from then on, but not less than this; each other answer gives back a share of the configured rate.
   std::chrono::microseconds pause_after_limit = std::chrono::seconds(5);
   double least_per_second = 0.1;
   double recovery = 0.01;

@@ -142,13 +142,13 @@ class HttpClient::Impl {
       url = ResolveReference(from, location);
       if (!url.ok()) {
         FailAnswer(&answer, HttpFault::kRedirect, Message(url.status()));
-      } else if (redirects == options_.max_redirects) {
-        FailAnswer(&answer, HttpFault::kRedirect, "too many, the last to " + url->Origin());
       } else if (from.tls && !url->tls) {
         FailAnswer(&answer, HttpFault::kRedirect, "from TLS to none: " + url->Origin());
       } else if (request.one_request) {
         answer.location = url->Text();
         break;
+      } else if (redirects == options_.max_redirects) {
+        FailAnswer(&answer, HttpFault::kRedirect, "too many, the last to " + url->Origin());
       }
       // From here on the name is somebody else's choice.
       trusted = trusted && url.ok() && from.SameOrigin(*url);
@@ -193,7 +193,8 @@ class HttpClient::Impl {
     const Url& url = question.url;
     const bool trusted = question.trusted;
     if (stopped_) FailAnswer(answer, HttpFault::kStopped, url.Origin());
-    if (answer->ok() && !trusted && !Allowed(url)) FailAnswer(answer, HttpFault::kBadUrl, "not allowed: " + url.Origin());
+    if (answer->ok() && !trusted && !Allowed(url))
+      FailAnswer(answer, HttpFault::kBadUrl, "not allowed: " + url.Origin());
     if (!answer->ok()) co_return;
 
     const bool through_gateway = !trusted && gateway_.has_value() && url.HasDefaultPort();
@@ -283,7 +284,8 @@ class HttpClient::Impl {
       HeadParser parser;
       parser.header_limit(static_cast<uint32_t>(options_.max_header_bytes));
       parser.body_limit(boost::none);  // who reads the body has one
-      co_await http::async_read_header(stream, connection.buffer, parser, asio::redirect_error(asio::use_awaitable, ec));
+      co_await http::async_read_header(stream, connection.buffer, parser,
+                                       asio::redirect_error(asio::use_awaitable, ec));
       if (ec) {
         const bool silent = !parser.got_some() && connection.buffer.size() == 0;
         FailStep(answer, HttpFault::kProtocol, url, ec);

@@ -104,8 +104,10 @@ struct HttpAnswer {
   // zero if it did not. Bounded to a day.
   std::chrono::microseconds pause{};
   RateLimit rate;
-  bool piped = false;    // the body went into the pipe, all of it
-  std::string location;  // of a redirect that was not followed (one_request): an absolute URL, allowed by the rules
+  bool piped = false;  // the body went into the pipe, all of it
+  // Of a redirect that was not followed (one_request): where it leads, absolute. Somebody else's choice, unless it
+  // stays at its origin.
+  std::string location;
 
   bool ok() const { return fault == HttpFault::kNone; }
   // OK, kDeadlineExceeded for kTimeout, kCancelled for kAbandoned, or kUnavailable.

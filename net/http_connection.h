@@ -1,6 +1,6 @@
 #pragma once
 
-// A connection to a host that asks and answers: how it is made, by the rules on addresses (protocol 8.5). Of net/http_client.cc.
+// A connection to a host, and how it is made by the rules on addresses (protocol 8.5). A part of net/http_client.cc.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 
-// What hosts answer to the questions of net/xrpc_client.h, and how it is read: every DID, rev, CID, NSID and host name is checked
-// for its syntax (protocol 7), every page is bounded. Nothing of it is proven. Pure.
+// What hosts answer to the questions of net/xrpc_client.h, and how it is read: every DID, rev, CID, NSID and host name
+// is checked for its syntax (protocol 7), every page is bounded. Nothing of it is proven. Pure.
 
 #include <cstddef>
 #include <cstdint>
@@ -71,9 +71,9 @@ inline constexpr size_t kHostsPerPage = 1000;
 // What an answer with this HTTP status says of the question. `body` may be anything: proxies answer HTML.
 XrpcOutcome JudgeAnswer(int http_status, std::string_view url, std::string_view body);
 
-// The bodies of good answers. Errors: kUnavailable when they are none (malformed, about another account, a field missing or of the
-// wrong type); kFailedPrecondition for a page with the cursor that it was asked with, which would lead in a circle, with a cursor
-// that is no text, or with more than `most` entries. `*result` is then undefined.
+// The bodies of good answers. Errors: kUnavailable when they are none (malformed, about another account, a field
+// missing or of the wrong type); kFailedPrecondition for a page with the cursor that it was asked with, which would
+// lead in a circle, with a cursor that is no text, or with more than `most` entries. `*result` is then undefined.
 absl::Status ReadRepoStatus(std::string_view body, std::string_view did, RepoStatus* result);
 absl::Status ReadLatestCommit(std::string_view body, LatestCommit* result);
 // Collections that are no NSID are left out.

@@ -173,11 +173,14 @@ class XrpcClient::Impl {
     using Outcome = HostGate::Outcome;
     const bool ours = answer.fault == HttpFault::kStopped || answer.fault == HttpFault::kAbandoned ||
                       answer.fault == HttpFault::kStale;
+    // We did not want to ask. Were it a failure of the host, a stranger who redirects to a relay in our own network
+    // would take that down for us.
+    const bool unasked = answer.fault == HttpFault::kBadUrl || answer.fault == HttpFault::kForbiddenAddress;
     // What it does not serve it answers all the same.
-    const bool failed = answer.ok() ? answer.status >= 500 && answer.status != 501 : !ours;
+    const bool failed = answer.ok() ? answer.status >= 500 && answer.status != 501 : !ours && !unasked;
     answer.rate.exceeded = answer.ok() && answer.status == 429;
-    gate_.Leave(call->host, ours ? Outcome::kAbandoned : failed ? Outcome::kFailed : Outcome::kAnswered, answer.pause,
-                answer.rate);
+    const Outcome outcome_of_host = failed ? Outcome::kFailed : answer.ok() ? Outcome::kAnswered : Outcome::kAbandoned;
+    gate_.Leave(call->host, outcome_of_host, answer.pause, answer.rate);
     NoteBusy(call->host);
 
     if (answer.fault == HttpFault::kStale && !call->asked_again) {

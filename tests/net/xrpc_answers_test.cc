@@ -31,7 +31,8 @@ absl::Status PageFault(const std::string& body, std::string_view cursor = {}, si
 
 TEST(XrpcAnswers, APageOfRepositories) {
   const auto page = Page("{\"cursor\":\"next\",\"repos\":[{\"did\":\"" + std::string(kDid) + "\",\"head\":\"" + kCid +
-                         "\",\"rev\":\"" + kRev + "\",\"active\":false,\"status\":\"takendown\"},{\"did\":\"did:web:lantern.test\"}]}");
+                         "\",\"rev\":\"" + kRev + "\",\"active\":false,\"status\":\"takendown\"}," +
+                         "{\"did\":\"did:web:lantern.test\"}]}");
   EXPECT_EQ(page.cursor, "next");
   EXPECT_EQ(page.malformed, 0u);
   ASSERT_EQ(page.entries.size(), 2u);
@@ -45,8 +46,10 @@ TEST(XrpcAnswers, APageOfRepositories) {
 }
 
 TEST(XrpcAnswers, EntriesThatNameNobodyAreLeftOut) {
-  const auto page = Page("{\"repos\":[1,null,[],{},{\"did\":7},{\"did\":\"\"},{\"did\":\"ada.lantern.test\"},{\"did\":\"did:plc:\"},"
-                         "{\"did\":\"did:web:a b\"},{\"did\":\"" + std::string(kDid) + "\"}]}");
+  const auto page = Page(
+      "{\"repos\":[1,null,[],{},{\"did\":7},{\"did\":\"\"},{\"did\":\"ada.lantern.test\"},"
+      "{\"did\":\"did:plc:\"},{\"did\":\"did:web:a b\"},{\"did\":\"" +
+      std::string(kDid) + "\"}]}");
   EXPECT_EQ(page.malformed, 9u);
   EXPECT_EQ(page.entries.size(), 1u);
   EXPECT_EQ(page.cursor, "");
@@ -116,7 +119,8 @@ TEST(XrpcAnswers, LatestCommits) {
 
 TEST(XrpcAnswers, Descriptions) {
   std::vector<std::string> collections;
-  const std::string body = "{\"did\":\"" + std::string(kDid) + "\",\"collections\":[\"app.lantern.post\",7,\"no\",\"a/b\",\"app.lantern.like\"]}";
+  const std::string body = "{\"did\":\"" + std::string(kDid) +
+                           "\",\"collections\":[\"app.lantern.post\",7,\"no\",\"a/b\",\"app.lantern.like\"]}";
   ASSERT_TRUE(ReadCollections(body, kDid, &collections).ok());
   EXPECT_THAT(collections, ElementsAre("app.lantern.post", "app.lantern.like"));
   EXPECT_TRUE(absl::IsUnavailable(ReadCollections(body, "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", &collections)));
