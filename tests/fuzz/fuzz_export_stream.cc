@@ -1,5 +1,5 @@
-// Whole repositories as they come from a network, held against the same bytes verified as a whole. The first
-// byte says what the rest is, the second how long the pieces are:
+// Whole repositories as they come from a network, in pieces of random sizes, held against the same bytes verified
+// as a whole. The first byte says what the rest is, the second which pieces:
 //
 //   0  a CAR as it comes
 //   1  a recipe for nodes, under a commit
@@ -77,6 +77,25 @@ bool IsOfTheArchive(Reject reject) {
   }
 }
 
+// Sizes of pieces, from a byte: all at once, each the same, or of any size up to a bound, empty ones among them.
+class Pieces {
+ public:
+  explicit Pieces(uint8_t byte) : byte_(byte), random_(byte) {}
+  size_t Next(size_t left) {
+    size_t size = left;
+    if (byte_ < 64) {
+      size = byte_ + size_t{1};
+    } else if (byte_ != 255) {
+      size = random_() % (size_t{2} << byte_ % 14);
+    }
+    return std::min(size, left);
+  }
+
+ private:
+  const uint8_t byte_;
+  std::minstd_rand random_;
+};
+
 void Compare(Bytes car, uint8_t piece_byte) {
   // Reused over all inputs.
   static test::MemorySpill& spill = *new test::MemorySpill;
@@ -87,10 +106,11 @@ void Compare(Bytes car, uint8_t piece_byte) {
   options.versions = repo::CommitVersions::kAlsoV2;
   Collector collector;
   absl::Status streamed = stream.Begin(options, &collector);
-  const size_t piece = piece_byte == 255 ? car.size() : piece_byte + size_t{1};
+  Pieces pieces(piece_byte);
   for (Bytes rest = car; streamed.ok() && !rest.empty();) {
     // A copy of its own, so that a view that is kept too long is seen.
-    const std::vector<uint8_t> bytes(rest.begin(), rest.begin() + static_cast<ptrdiff_t>(std::min(piece, rest.size())));
+    const Bytes piece = rest.first(pieces.Next(rest.size()));
+    const std::vector<uint8_t> bytes(piece.begin(), piece.end());
     rest = rest.subspan(bytes.size());
     streamed = stream.Feed(bytes);
   }
