@@ -1,4 +1,4 @@
-// `penstock bench FILE`: how fast this machine is, each stage beside its primitive in the same run.
+// `penstock bench [FILE]`: how fast this machine is, each stage beside its primitive in the same run.
 
 #include <algorithm>
 #include <atomic>
@@ -9,6 +9,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "app/bench_export.h"
 #include "app/bench_stages.h"
 #include "app/cli.h"
 #include "app/common_options.h"
@@ -22,6 +23,9 @@
 namespace penstock::app {
 namespace {
 
+// The stage that makes its own input.
+constexpr char kExportStage[] = "export";
+
 struct BenchCommand {
   std::string file;
   std::vector<std::string> stages;
@@ -29,6 +33,7 @@ struct BenchCommand {
   size_t threads = 1;
   std::string store;
   std::string did_docs;
+  size_t records = 192'000;
   identity::RecordedResolver identities;
 
   absl::StatusOr<BenchInput> Load() {
@@ -128,7 +133,34 @@ struct BenchCommand {
     return absl::OkStatus();
   }
 
+  absl::Status Export() const {
+    ASSIGN_OR_RETURN(const ExportBench result, RunExportBench(records, seconds));
+    std::printf("a whole repository: %s records, %s blocks, %.1f MB; 1 thread\n", Grouped(result.records).c_str(),
+                Grouped(result.blocks).c_str(), static_cast<double>(result.bytes) / 1e6);
+    const auto print = [&result](const char* name, double took) {
+      std::printf("%-22s %12s blocks/s %10.1f MB/s %8.1f ms\n", name,
+                  Grouped(static_cast<uint64_t>(static_cast<double>(result.blocks) / took)).c_str(),
+                  static_cast<double>(result.bytes) / took / 1e6, took * 1e3);
+    };
+    print(kExportStage, result.proving);
+    print("export, shuffled", result.shuffled);
+    print("blocks and keys hashed", result.hashing);
+    std::printf("%-22s %12.2f x blocks and keys hashed alone; shuffled %.2f x\n", "", result.proving / result.hashing,
+                result.shuffled / result.hashing);
+    return absl::OkStatus();
+  }
+
   absl::Status Execute() {
+    if (file.empty() && stages.empty()) stages = {kExportStage};
+    const auto of_frames = std::partition(stages.begin(), stages.end(), [](const auto& stage) { return stage == kExportStage; });
+    if (of_frames != stages.begin()) RETURN_IF_ERROR(Export());
+    if (of_frames != stages.begin() && of_frames == stages.end()) return absl::OkStatus();
+    stages.erase(stages.begin(), of_frames);
+    if (file.empty()) return InvalidInputError("--stage " + stages.front() + " wants a FILE");
+    return Frames();
+  }
+
+  absl::Status Frames() {
     ASSIGN_OR_RETURN(const BenchInput input, Load());
     const InputShape shape = ShapeOf(input);
     std::printf("%s: %s frames, %.0f bytes each, %.1f blocks and %.1f ops a commit; %zu thread%s\n", file.c_str(),
@@ -183,27 +215,32 @@ struct BenchCommand {
 
 void RegisterBench(Cli& cli) {
   auto command = std::make_shared<BenchCommand>();
-  CLI::App* verb = cli.AddVerb("bench", "Measure this machine on recorded frames, each stage beside its primitive", [command] {
+  CLI::App* verb = cli.AddVerb("bench", "Measure this machine, each stage beside its primitive", [command] {
     const absl::Status status = command->Execute();
     return status.ok() ? kExitDone : Report(status);
   });
-  verb->add_option("file", command->file, ".frames, .frames.zst, or a folder made by `penstock record`")->required()->type_name("FILE");
+  verb->add_option("file", command->file, ".frames, .frames.zst, or a folder made by `penstock record`; export wants none")
+      ->type_name("FILE");
   verb->add_option("--stage", command->stages,
                    "envelope, decode (CAR and every block), cid (and every hash), check (all of level cid), signature (and the "
-                   "account's signature), full (and the inversion of the ops), index (into a store); all of them by default, "
-                   "signature and full only with --did-docs")
+                   "account's signature), full (and the inversion of the ops), index (into a store); all of these by default, "
+                   "signature and full only with --did-docs. export: prove a whole repository, made here; the default without FILE")
       ->delimiter(',')
       ->type_name("STAGE…");
   verb->add_option("--seconds", command->seconds, "How long each stage runs, seconds; the median round counts")
       ->capture_default_str()
       ->check(CLI::Range(0.05, 3600.0))
       ->type_name("S");
-  verb->add_option("--threads", command->threads, "Threads, each over all frames (not for index)")
+  verb->add_option("--threads", command->threads, "Threads, each over all frames (not for index and export)")
       ->capture_default_str()
       ->check(CLI::Range(1, 256))
       ->type_name("N");
   verb->add_option("--did-docs", command->did_docs, "For signature and full: the accounts' DID documents, as for replay")
       ->type_name("FILE[#MEMBER]");
+  verb->add_option("--records", command->records, "For export: records of the repository")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000'000))
+      ->type_name("N");
   verb->add_option("--store", command->store, "For index: a database to fill; by default a temporary SQLite file")->type_name("URL");
 }
 
