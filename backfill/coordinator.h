@@ -34,7 +34,8 @@ struct CoordinatorOptions {
   size_t claim = 256;        // tasks held at once: those whose account is being looked up, or whose host is busy
   int64_t lease_us = 120'000'000;
   int64_t poll_us = 1'000'000;           // how often the queue is looked at for work of others, and for unsettled accounts
-  int64_t min_bytes_per_second = 1'024;  // of a download, over 30 s: less is too slow
+  int64_t min_bytes_per_second = 1'024;  // of a download: less is too slow,
+  int64_t slow_window_us = 30'000'000;   // over so much time that we waited for the host
   int64_t max_download_us = 3'600'000'000;
   RetryPolicy retry;
   sync::BackfillStore::Throttle throttle;
@@ -42,6 +43,7 @@ struct CoordinatorOptions {
   std::vector<std::string> rules;          // of the filter, as written: what an import covers
   std::vector<std::string> upstreams;      // origins that are asked for an archive when the account's own host has none; trusted
   int64_t purge_after_us = 7 * 86'400'000'000;  // rows of deleted accounts are removed so long after; negative: never
+  int64_t purge_poll_us = 300'000'000;     // how often those are looked for
   bool queue_unsettled = true;
 };
 

@@ -102,6 +102,7 @@ struct TaskOutcome {
   std::string cause;                     // a Reject's name, or one of backfill/policy.h
   std::string detail;                    // for people, bounded
   int64_t not_before = 0;
+  bool counts = true;  // as an attempt; false: it says nothing of the account (its host was away), and `attempts` stays
 };
 
 // A row of `gap`.
@@ -161,7 +162,7 @@ class BackfillStore {
   virtual absl::Status Renew(std::string_view owner, int64_t lease_until) = 0;
   // Running tasks of owners that begin with `prefix`, but not of `owner`, and those whose lease is over, are queued again.
   virtual absl::Status Recover(std::string_view prefix, std::string_view owner, int64_t now_us) = 0;
-  // Only while `owner` still holds it. `attempts` grows unless the outcome is kDone.
+  // Only while `owner` still holds it. `attempts` grows unless the outcome is kDone or does not count.
   virtual absl::Status SetOutcome(const BackfillTask& task, std::string_view owner, const TaskOutcome& outcome,
                                   int64_t now_us) = 0;
   // When the next queued task is due; nullopt if there is none.
