@@ -10,12 +10,13 @@
 namespace penstock::indexer {
 namespace {
 
-// The order that the guard keeps: class first, then rev (docs/architecture.md 4). Ties go to whoever was
-// first.
+// The order that the guard keeps: class first, then rev, then what is proven (docs/architecture.md 4). Ties go to
+// whoever was first.
 bool Supersedes(const ChangeSet& a, const ChangeSet& b) {
   const bool strong_a = IsStrong(a.verification), strong_b = IsStrong(b.verification);
   if (strong_a != strong_b) return strong_a;
-  return a.rev > b.rev;
+  if (a.rev != b.rev) return a.rev > b.rev;
+  return IsProven(a.verification) && !IsProven(b.verification);
 }
 
 }  // namespace
@@ -50,6 +51,7 @@ void BatchPlan::Clear() {
   letter_keys_.clear();
   others_.clear();
   repos_.clear();
+  imports_.clear();
   repo_index_.clear();
   held_.clear();
   held_keys_.clear();
@@ -124,6 +126,7 @@ void BatchPlan::AddRest(const ChangeSet& change) {
   // The row first: then there is one for the status to be remembered in.
   if (change.repo.has_value()) AddRepo(change.did, *change.repo);
   if (change.account.has_value()) AddAccountEvent(change);
+  if (change.import.has_value()) imports_.push_back(&change);
   // What is done first, so that nothing is lost that the same change set holds anew.
   if (change.held_done.has_value()) AddHeldDone(*change.held_done);
   for (const HeldRow& row : change.held) {
@@ -142,12 +145,20 @@ void BatchPlan::AddRepo(std::string_view did, const RepoRow& row) {
     return;
   }
   RepoRow& planned = repos_[at->second].row;
-  if (row.has_head) {
-    planned = row;
-  } else {
-    planned.sync_state = row.sync_state;
-    planned.reason = row.reason;
+  planned.sync_state = row.sync_state;
+  planned.reason = row.reason;
+  if (row.clear_head) {
+    planned.clear_head = true;
+    planned.has_head = false;
+    planned.baseline_rev = {};
   }
+  if (row.has_head) {
+    planned.has_head = true;
+    planned.rev = row.rev;
+    planned.data = row.data;
+    planned.commit_cid = row.commit_cid;
+  }
+  if (!row.baseline_rev.empty()) planned.baseline_rev = row.baseline_rev;
 }
 
 void BatchPlan::AddHeld(const HeldRow& row) {
@@ -246,6 +257,19 @@ absl::Status BatchApplier::Apply(const Batch& batch, int64_t now_us, ApplyResult
 }
 
 absl::Status BatchApplier::Write(std::span<const ChangeSetPtr> changes) {
+  // What is purged is gone before the change set that says so, and after those in front of it.
+  while (!changes.empty()) {
+    size_t count = 1;
+    while (count < changes.size() && changes[count]->purge_rows == 0) ++count;
+    RETURN_IF_ERROR(WriteFromPurge(changes.first(count)));
+    changes = changes.subspan(count);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BatchApplier::WriteFromPurge(std::span<const ChangeSetPtr> changes) {
+  const ChangeSet& first = *changes.front();
+  if (first.purge_rows > 0) RETURN_IF_ERROR(tables_->PurgeAccount(first.did, first.purge_rows));
   plan_.Build(changes);
   size_t written = 0;
   RETURN_IF_ERROR(tables_->UpsertRecords(plan_.records(), now_us_, &written));
@@ -261,6 +285,7 @@ absl::Status BatchApplier::WriteRest() {
     RETURN_IF_ERROR(tables_->LoadAccounts(plan_.accounts(), plan_.account_sources()));
   RETURN_IF_ERROR(WriteRepos());
   RETURN_IF_ERROR(WriteAccountEvents());
+  RETURN_IF_ERROR(WriteImports());
   RETURN_IF_ERROR(WriteHeld());
   if (!plan_.identities().empty()) RETURN_IF_ERROR(tables_->StoreIdentities(plan_.identities()));
   return WriteNotes();
@@ -274,6 +299,10 @@ absl::Status BatchApplier::WriteRepos() {
 absl::Status BatchApplier::WriteAccountEvents() {
   if (plan_.accounts().empty() || !plan_.FoldAccounts()) return absl::OkStatus();
   return tables_->StoreAccounts(plan_.accounts(), plan_.account_sources(), now_us_);
+}
+
+absl::Status BatchApplier::WriteImports() {
+  return plan_.imports().empty() ? absl::OkStatus() : tables_->StoreImports(plan_.imports(), now_us_);
 }
 
 absl::Status BatchApplier::WriteHeld() {
@@ -332,6 +361,10 @@ absl::Status BatchApplier::Try(const Part& part, absl::Status* refusal) {
 
 absl::Status BatchApplier::WriteRowByRow(const ChangeSet& change) {
   absl::Status refusal;
+  if (change.purge_rows > 0) {
+    RETURN_IF_ERROR(Try([&] { return tables_->PurgeAccount(change.did, change.purge_rows); }, &refusal));
+    if (!refusal.ok()) RETURN_IF_ERROR(RefusePart(change, "the removal of an account's rows", refusal));
+  }
   for (const RecordRow& row : change.records) {
     const PlannedRecord one[] = {{&change, &row}};
     const std::string_view did[] = {change.did};
@@ -365,6 +398,7 @@ absl::Status BatchApplier::WritePartByPart(const ChangeSet& change) {
     RETURN_IF_ERROR(tables_->LoadAccounts(plan_.accounts(), plan_.account_sources()));
   RETURN_IF_ERROR(part("the account's chain state", [&] { return WriteRepos(); }));
   RETURN_IF_ERROR(part("the account's status", [&] { return WriteAccountEvents(); }));
+  RETURN_IF_ERROR(part("what a whole repository ends and covers", [&] { return WriteImports(); }));
   if (!plan_.held_done().empty()) RETURN_IF_ERROR(tables_->DeleteHeld(plan_.held_done()));
   for (const HeldRow* row : plan_.held_after()) {
     RETURN_IF_ERROR(Try([&] { return tables_->InsertHeld(std::span(&row, 1)); }, &refusal));

@@ -115,7 +115,12 @@ class BatchTables {
   virtual absl::Status WriteDeadLetters(std::span<const PlannedDeadLetter> letters, bool replace,
                                         int64_t now_us) = 0;
   // Distinct accounts. Makes the rows that are missing; a row that would stay as it is is not touched.
+  // Heads that are to be forgotten are, before one is written.
   virtual absl::Status StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) = 0;
+  // What imports end and cover: tasks, coverage. In the order of `changes`, each of which has an import.
+  virtual absl::Status StoreImports(std::span<const ChangeSet* const> changes, int64_t now_us) = 0;
+  // Removes up to `rows` rows of the account, with references and proofs, and its coverage.
+  virtual absl::Status PurgeAccount(std::string_view did, uint64_t rows) = 0;
   // An event that is held already stays as it is.
   virtual absl::Status InsertHeld(std::span<const HeldRow* const> rows) = 0;
   virtual absl::Status DeleteHeld(std::span<const HeldDone> done) = 0;
@@ -126,7 +131,8 @@ class BatchTables {
   virtual absl::Status MoveCursor(const SourceCursor& cursor, int64_t now_us) = 0;
 };
 
-// What a run of change sets comes to. Views of them; reusable.
+// What a run of change sets comes to. Views of them; reusable. Only the first of them may purge: that comes before all that is
+// planned here.
 class BatchPlan {
  public:
   void Build(std::span<const ChangeSetPtr> changes);
@@ -145,6 +151,7 @@ class BatchPlan {
   }  // change sets with gaps or quarantine; row is null
 
   std::span<const PlannedRepo> repos() const { return repos_; }
+  std::span<const ChangeSet* const> imports() const { return imports_; }
   // Held events: those to insert before what is done is deleted, what is done, and those to insert after it.
   // The first is empty but for rows that outlive a HeldDone of their account in the same run.
   std::span<const HeldRow* const> held_before() const { return held_before_; }
@@ -223,6 +230,7 @@ class BatchPlan {
   absl::flat_hash_set<LetterKey, LetterKeyHash> letter_keys_;
   std::vector<PlannedRecord> others_;
   std::vector<PlannedRepo> repos_;
+  std::vector<const ChangeSet*> imports_;
   absl::flat_hash_map<std::string_view, size_t, ViewHash> repo_index_;
   std::vector<PlannedHeld> held_;
   absl::flat_hash_map<HeldKey, size_t, HeldKeyHash> held_keys_;
@@ -266,10 +274,13 @@ class BatchApplier {
 
  private:
   absl::Status Write(std::span<const ChangeSetPtr> changes);
+  // The same where none but the first purges.
+  absl::Status WriteFromPurge(std::span<const ChangeSetPtr> changes);
   // All of the plan but its records.
   absl::Status WriteRest();
   absl::Status WriteRepos();
   absl::Status WriteAccountEvents();
+  absl::Status WriteImports();
   absl::Status WriteHeld();
   absl::Status WriteNotes();
   absl::Status EnsureRepos(std::span<const std::string_view> dids);

@@ -19,8 +19,8 @@ constexpr Column kRecord[] = {
     {"created_us", kInt64}, {"indexed_at", kInt64}, {"allowed", kText},
 };
 // A row of a weaker class never replaces one of a stronger, a stronger always replaces a weaker, and within a
-// class only a greater rev does. An equal one changes nothing, so that a replay leaves no trace, not even in
-// indexed_at.
+// class only a greater rev does, or at the same rev a proven row one that is not (an anchor's, when the whole
+// repository comes in). An equal one changes nothing, so that a replay leaves no trace, not even in indexed_at.
 constexpr std::string_view kRecordConflict =
     "ON CONFLICT (did, collection, rkey) DO UPDATE SET "
     "cid = excluded.cid, rev = excluded.rev, commit_cid = excluded.commit_cid, seq = excluded.seq, "
@@ -29,8 +29,9 @@ constexpr std::string_view kRecordConflict =
     "value = excluded.value, value_lossy = excluded.value_lossy, cbor = excluded.cbor, "
     "created_at = excluded.created_at, created_us = excluded.created_us, indexed_at = excluded.indexed_at, "
     "allowed = excluded.allowed "
-    "WHERE (excluded.verification NOT IN ('cid', 'signature'), excluded.rev) > "
-    "(record.verification NOT IN ('cid', 'signature'), record.rev)";
+    "WHERE (excluded.verification NOT IN ('cid', 'signature'), excluded.rev, "
+    "excluded.verification IN ('full', 'export')) > "
+    "(record.verification NOT IN ('cid', 'signature'), record.rev, record.verification IN ('full', 'export'))";
 
 constexpr Column kRecordRef[] = {
     {"did", kKey},           {"collection", kKey},  {"rkey", kKey},
@@ -45,7 +46,8 @@ constexpr Column kRecordProof[] = {
 };
 constexpr Column kRepoState[] = {
     {"did", kKey},         {"rev", kKey},     {"data", kText},   {"commit_cid", kText},
-    {"sync_state", kText}, {"reason", kText}, {"active", kBool}, {"updated_at", kInt64},
+    {"sync_state", kText}, {"reason", kText}, {"baseline_rev", kKey}, {"active", kBool},
+    {"updated_at", kInt64},
 };
 constexpr Column kHeldEvent[] = {
     {"did", kKey},     {"source", kKey}, {"seq", kInt64},   {"ordinal", kInt64},
@@ -57,7 +59,7 @@ constexpr Column kIdentity[] = {
     {"document", kText}, {"fetched_at", kInt64}, {"purged", kBool},
 };
 constexpr Column kRepoStatus[] = {
-    {"did", kKey}, {"active", kBool}, {"status", kText}, {"updated_at", kInt64}};
+    {"did", kKey}, {"active", kBool}, {"status", kText}, {"updated_at", kInt64}, {"status_at", kInt64}};
 constexpr Column kRepoSource[] = {{"did", kKey}, {"source", kKey}, {"account_seq", kInt64}};
 constexpr Column kDeadLetter[] = {
     {"source", kKey},     {"seq", kInt64},      {"op", kInt64},      {"did", kKey},     {"collection", kKey},
@@ -68,6 +70,7 @@ constexpr Column kGap[] = {
     {"source", kKey},     {"shard", kKey},    {"opened_seq", kInt64}, {"reason", kKey},
     {"from_seq", kInt64}, {"to_seq", kInt64}, {"detail", kText},      {"opened_at", kInt64},
 };
+constexpr Column kCoverage[] = {{"did", kKey}, {"rule", kKey}, {"rev", kKey}, {"covered_at", kInt64}};
 constexpr Column kQuarantine[] = {
     {"source", kKey},  {"position", kInt64}, {"frame_sha256", kKey},     {"reject", kText},
     {"detail", kText}, {"frame", kBytes},    {"quarantined_at", kInt64},
@@ -81,17 +84,22 @@ constexpr Insert kRecordRefInsert = {"record_ref", kRecordRef, ""};
 constexpr Insert kRepoInsert = {"repo", kRepo, "ON CONFLICT (did) DO NOTHING"};
 constexpr Insert kRepoStatusInsert = {"repo", kRepoStatus,
                                       "ON CONFLICT (did) DO UPDATE SET active = excluded.active, "
-                                      "status = excluded.status, updated_at = excluded.updated_at"};
+                                      "status = excluded.status, updated_at = excluded.updated_at, "
+                                      "status_at = CASE WHEN repo.active <> excluded.active "
+                                      "OR repo.status IS DISTINCT FROM excluded.status "
+                                      "THEN excluded.status_at ELSE repo.status_at END"};
 // A commit without a head leaves the head. Written again it changes nothing, not even updated_at.
 constexpr Insert kRepoStateInsert = {
     "repo", kRepoState,
     "ON CONFLICT (did) DO UPDATE SET rev = coalesce(excluded.rev, repo.rev), "
     "data = coalesce(excluded.data, repo.data), commit_cid = coalesce(excluded.commit_cid, repo.commit_cid), "
-    "sync_state = excluded.sync_state, reason = excluded.reason, updated_at = excluded.updated_at "
+    "sync_state = excluded.sync_state, reason = excluded.reason, "
+    "baseline_rev = coalesce(excluded.baseline_rev, repo.baseline_rev), updated_at = excluded.updated_at "
     "WHERE repo.sync_state IS DISTINCT FROM excluded.sync_state "
     "OR repo.reason IS DISTINCT FROM excluded.reason "
     "OR repo.rev <> excluded.rev OR repo.data <> excluded.data OR repo.commit_cid <> excluded.commit_cid "
-    "OR (repo.rev IS NULL AND excluded.rev IS NOT NULL)"};
+    "OR (repo.rev IS NULL AND excluded.rev IS NOT NULL) "
+    "OR (excluded.baseline_rev IS NOT NULL AND repo.baseline_rev IS DISTINCT FROM excluded.baseline_rev)"};
 constexpr Insert kRepoSourceInsert = {
     "repo_source", kRepoSource, "ON CONFLICT (did, source) DO UPDATE SET account_seq = excluded.account_seq"};
 // Of the same commit it is the same proof, unless the first was made before the key was known.
@@ -112,11 +120,17 @@ constexpr Insert kDeadLetterInsert = {
 constexpr Insert kRefusedInsert = {"dead_letter", kDeadLetter,
                                    "ON CONFLICT (source, seq, op) DO UPDATE SET reject = excluded.reject, "
                                    "detail = excluded.detail, last_at = excluded.last_at"};
-// The same gap seen again may reach further; then it is open again, however it was closed before.
+// The same gap seen again may reach further; then it is open again, however it was closed before, and another one to who
+// is at work on closing it.
 constexpr Insert kGapInsert = {
     "gap", kGap,
     "ON CONFLICT (source, shard, opened_seq, reason) DO UPDATE SET to_seq = excluded.to_seq, "
-    "detail = excluded.detail, closed_at = NULL WHERE excluded.to_seq > gap.to_seq"};
+    "detail = excluded.detail, opened_at = excluded.opened_at, closed_at = NULL "
+    "WHERE excluded.to_seq > gap.to_seq"};
+// What was covered at a later rev stays so.
+constexpr Insert kCoverageInsert = {"coverage", kCoverage,
+                                    "ON CONFLICT (did, rule) DO UPDATE SET rev = excluded.rev, "
+                                    "covered_at = excluded.covered_at WHERE excluded.rev > coverage.rev"};
 constexpr Insert kQuarantineInsert = {"quarantine", kQuarantine,
                                       "ON CONFLICT (source, position, frame_sha256) DO NOTHING"};
 constexpr Insert kCursorInsert = {"stream_cursor", kCursor,
@@ -138,8 +152,16 @@ const Insert& IdentityInsert() { return kIdentityInsert; }
 const Insert& DeadLetterInsert() { return kDeadLetterInsert; }
 const Insert& RefusedInsert() { return kRefusedInsert; }
 const Insert& GapInsert() { return kGapInsert; }
+const Insert& CoverageInsert() { return kCoverageInsert; }
 const Insert& QuarantineInsert() { return kQuarantineInsert; }
 const Insert& CursorInsert() { return kCursorInsert; }
+
+std::string PurgeSql::Delete(std::string_view table, bool some_stay) {
+  std::string sql = "DELETE FROM ";
+  sql.append(table).append(" WHERE did = $1");
+  if (some_stay) sql.append(" AND (collection, rkey) < ($2, $3)");
+  return sql;
+}
 
 std::string_view CleanText(std::string_view text, Arena* scratch) {
   if (text.empty() ||

@@ -10,7 +10,7 @@
 
 namespace penstock::indexer {
 
-const Insert& RecordInsert();       // through the guard (class, rev)
+const Insert& RecordInsert();       // through the guard (class, rev, proven)
 const Insert& RecordRefInsert();    // after the record's former references are gone
 const Insert& RepoInsert();         // an account's first record
 const Insert& RepoStatusInsert();   // #account
@@ -22,8 +22,33 @@ const Insert& IdentityInsert();     // replaces
 const Insert& DeadLetterInsert();   // again: only last_at
 const Insert& RefusedInsert();      // again: also the cause
 const Insert& GapInsert();          // again: only widens
+const Insert& CoverageInsert();     // again: only to a greater rev
 const Insert& QuarantineInsert();   // again: nothing
 const Insert& CursorInsert();       // only forwards
+
+// Removes an account's rows in the order of their keys: what comes before the first that is kept. $1 is the DID; the same text
+// in both dialects.
+struct PurgeSql {
+  static constexpr std::string_view kTables[] = {"record", "record_ref", "record_proof"};
+  // $2: how many go. No row: nothing is kept.
+  static constexpr std::string_view kFirstKept =
+      "SELECT collection, rkey FROM record WHERE did = $1 ORDER BY collection, rkey LIMIT 1 OFFSET $2";
+  static constexpr std::string_view kCoverage = "DELETE FROM coverage WHERE did = $1";
+  // $2, $3: where the first row is that is kept.
+  static std::string Delete(std::string_view table, bool some_stay);
+};
+
+// Of an account's rows, in both dialects. A look-up for each collection: the rows of one are passed by.
+inline constexpr std::string_view kCollectionsSql =
+    "WITH RECURSIVE c AS ("
+    "SELECT (SELECT r.collection FROM record r WHERE r.did = $1 AND NOT r.deleted ORDER BY r.collection LIMIT 1) "
+    "AS collection UNION ALL "
+    "SELECT (SELECT r.collection FROM record r WHERE r.did = $1 AND r.collection > c.collection AND NOT r.deleted "
+    "ORDER BY r.collection LIMIT 1) FROM c WHERE c.collection IS NOT NULL) "
+    "SELECT collection FROM c WHERE collection IS NOT NULL";
+inline constexpr std::string_view kDigestsSql =
+    "SELECT rkey, cid, rev, verification, deleted FROM record "
+    "WHERE did = $1 AND collection = $2 AND rkey > $3 ORDER BY rkey LIMIT $4";
 
 // Text of a peer, or words that quote one, as both databases take it: U+0000, and what is not UTF-8, as
 // U+FFFD. Views `text` itself unless something had to be replaced; then `scratch`.
@@ -45,7 +70,12 @@ void GiveRecord(const PlannedRecord& planned, int64_t now_us, Arena* scratch, Ro
   out->TextOrNull(row.cid);
   out->Text(change.rev);
   out->TextOrNull(change.commit_cid);
-  out->Int(change.seq);
+  // A repository that was taken in whole is no event.
+  if (change.verification == Verification::kExport && change.seq == 0) {
+    out->Null();
+  } else {
+    out->Int(change.seq);
+  }
   out->Text(change.source);
   out->Text(repo::ActionName(row.op));
   out->Bool(row.op == repo::Action::kDelete);
@@ -103,6 +133,7 @@ void GiveRepoState(const PlannedRepo& repo, int64_t now_us, Row* out) {
   out->TextOrNull(head ? repo.row.commit_cid : std::string_view());
   out->TextOrNull(sync::SyncStateName(repo.row.sync_state));
   out->TextOrNull(repo.row.reason);
+  out->TextOrNull(repo.row.baseline_rev);
   out->Bool(true);
   out->Int(now_us);
 }
@@ -138,6 +169,7 @@ void GiveRepoStatus(const AccountState& account, int64_t now_us, Arena* scratch,
   out->Text(account.did);
   out->Bool(account.active);
   out->TextOrNull(CleanText(account.status, scratch));
+  out->Int(now_us);
   out->Int(now_us);
 }
 
@@ -175,6 +207,28 @@ void GiveGap(const ChangeSet& change, const GapRow& gap, std::string_view shard,
   out->IntOrNull(gap.from);
   out->IntOrNull(gap.to);
   out->TextOrNull(CleanText(gap.detail, scratch));
+  out->Int(now_us);
+}
+
+// For the statement that ends an account's tasks.
+template <typename Row>
+void GiveImport(const ChangeSet& change, int64_t now_us, Row* out) {
+  const ImportRow& import = *change.import;
+  out->Text(change.did);
+  out->Int(import.started_at);
+  out->Text(import.rev);
+  out->TextOrNull(import.host);
+  out->TextOrNull(import.cause);
+  out->Int(static_cast<int64_t>(import.records));
+  out->Int(static_cast<int64_t>(import.bytes));
+  out->Int(now_us);
+}
+
+template <typename Row>
+void GiveCoverage(const ChangeSet& change, std::string_view rule, int64_t now_us, Row* out) {
+  out->Text(change.did);
+  out->Text(rule);
+  out->Text(change.import->rev);
   out->Int(now_us);
 }
 

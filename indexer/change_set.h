@@ -27,6 +27,9 @@ using repo::IsStrong;
 using repo::Verification;
 using repo::VerificationName;
 
+// Nothing is missing before it: an anchor's commit says what it changed, but not what the repository held.
+inline bool IsProven(Verification v) { return v >= Verification::kFull; }
+
 // What validation said of a record. Stored as its name.
 enum class Validation : uint8_t {
   kUnknown,  // "unknown": good data, no schema was asked
@@ -74,7 +77,7 @@ struct RepoRow {
 };
 
 // A whole repository was taken in, or was found to be as we hold it (docs/backfill.md): the account's queued and running tasks
-// of every run that were made before `started_at` are done, and what the filter asks for is covered at `rev`.
+// of every run that were not made after `started_at` are done, and what the filter asks for is covered at `rev`.
 struct ImportRow {
   std::string_view rev;
   std::string_view host;                       // origin that served it
@@ -175,7 +178,7 @@ struct ChangeSet {
   std::optional<RepoRow> repo;
   std::optional<ImportRow> import;
   // Before everything else of this change set: up to so many rows of `record` of `did`, with their references and proofs, are
-  // removed without a trace (an account that was deleted).
+  // removed without a trace (an account that was deleted), and what says that it is covered.
   uint64_t purge_rows = 0;
   std::vector<HeldRow> held;
   std::optional<HeldDone> held_done;

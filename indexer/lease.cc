@@ -57,4 +57,11 @@ std::string MarkWeakerRowsSql(int64_t now_us) {
          "WHERE repo.sync_state IS DISTINCT FROM excluded.sync_state";
 }
 
+std::string ResetInterruptedSql(int64_t now_us) {
+  // The first condition is the partial index's (schema.cc).
+  return "UPDATE repo SET sync_state = 'desynchronized', reason = 'resync_interrupted', updated_at = " +
+         std::to_string(now_us) +
+         " WHERE sync_state IN ('partial', 'desynchronized', 'in_progress') AND sync_state = 'in_progress'";
+}
+
 }  // namespace penstock::indexer

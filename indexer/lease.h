@@ -30,4 +30,7 @@ bool MustMarkWeakerRows(std::optional<repo::Verification> now, std::string_view 
 // The statement that marks their accounts, in both dialects.
 std::string MarkWeakerRowsSql(int64_t now_us);
 
+// The statement that takes back what resyncs had begun when their process ended, in both dialects.
+std::string ResetInterruptedSql(int64_t now_us);
+
 }  // namespace penstock::indexer

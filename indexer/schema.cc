@@ -174,9 +174,67 @@ constexpr View kVerificationViews[] = {
      "AND NOT EXISTS (SELECT 1 FROM repo a WHERE a.did = r.did AND NOT a.active)"},
 };
 
+// ---- Migration 3: whole repositories
+
+constexpr Column kBackfillRun[] = {
+    {"id", kInt64, kNotNull},   {"kind", kText, kNotNull},        {"subject", kKey, kNotNull},
+    {"state", kText, kNotNull}, {"started_at", kInt64, kNotNull}, {"ended_at", kInt64},
+};
+
+constexpr Column kBackfillListing[] = {
+    {"run", kInt64, kNotNull},     {"host", kKey, kNotNull},     {"method", kKey, kNotNull},
+    {"argument", kKey, kNotNull},  {"trusted", kBool, kNotNull}, {"cursor", kText},
+    {"done", kBool, kNotNull},     {"found", kInt64, kNotNull},  {"attempts", kInt64, kNotNull},
+    {"not_before", kInt64, kNotNull}, {"cause", kText},
+};
+
+constexpr Column kBackfillTask[] = {
+    {"run", kInt64, kNotNull},        {"did", kKey, kNotNull},          {"priority", kInt64, kNotNull},
+    {"state", kText, kNotNull},       {"rev", kKey},                    {"host", kText},
+    {"attempts", kInt64, kNotNull},   {"not_before", kInt64, kNotNull}, {"owner", kText},
+    {"lease_until", kInt64},          {"cause", kText},                 {"detail", kText},
+    {"records", kInt64},              {"bytes", kInt64},                {"created_at", kInt64, kNotNull},
+    {"times", kInt64, kNotNull},      {"ended_at", kInt64},
+};
+// The second answers for the totals of a run by itself.
+constexpr Index kBackfillTaskIndexes[] = {
+    {"backfill_task_did", "did"},
+    {"backfill_task_run_state", "run, state, cause, records, bytes"},
+};
+
+constexpr Column kCoverage[] = {
+    {"did", kKey, kNotNull},
+    {"rule", kKey, kNotNull},
+    {"rev", kKey, kNotNull},
+    {"covered_at", kInt64, kNotNull},
+};
+constexpr Index kCoverageIndexes[] = {{"coverage_rule", "rule"}};
+
+constexpr Table kBackfillTables[] = {
+    {"backfill_run", kBackfillRun, "id", {}},
+    {"backfill_listing", kBackfillListing, "run, host, method, argument", {}},
+    {"backfill_task", kBackfillTask, "run, did", kBackfillTaskIndexes},
+    {"coverage", kCoverage, "did, rule", kCoverageIndexes},
+};
+
+// Indexes over the few rows that are looked for, so that what is done costs nothing. A query must repeat the condition
+// word for word to be answered from one.
+constexpr std::string_view kBackfillStatements[] = {
+    "CREATE UNIQUE INDEX backfill_run_open ON backfill_run (kind, subject) WHERE state = 'open'",
+    "CREATE INDEX backfill_listing_open ON backfill_listing (run, not_before) WHERE NOT done",
+    "CREATE INDEX backfill_task_queued ON backfill_task (priority, not_before) WHERE state = 'queued'",
+    "CREATE INDEX backfill_task_running ON backfill_task (owner) WHERE state = 'running'",
+    "CREATE INDEX repo_unsettled ON repo (did) "
+    "WHERE sync_state IN ('partial', 'desynchronized', 'in_progress')",
+    "CREATE INDEX repo_deleted ON repo (did) WHERE status = 'deleted'",
+};
+
+constexpr AddedColumn kBackfillColumns[] = {{"repo", {"status_at", kInt64}}};
+
 constexpr Migration kMigrations[] = {
     {1, "base tables", kBaseTables, kBaseStatements},
     {2, "verification", kVerificationTables, {}, kVerificationColumns, kVerificationViews},
+    {3, "backfill", kBackfillTables, kBackfillStatements, kBackfillColumns},
 };
 
 // ----

@@ -40,6 +40,17 @@ absl::Status ReadRepo(const RepoCells& cells, sync::AccountState* state) {
   return absl::OkStatus();
 }
 
+absl::Status ReadDigest(const DigestCells& cells, RecordDigest* digest) {
+  const std::optional<Verification> verification = repo::VerificationFromName(cells.verification);
+  if (!verification) return DataLossError("record: no such verification: " + std::string(cells.verification));
+  *digest = {.rkey = cells.rkey,
+             .cid = cells.cid,
+             .rev = cells.rev,
+             .verification = *verification,
+             .deleted = cells.deleted};
+  return absl::OkStatus();
+}
+
 identity::IdentityPtr ReadIdentity(std::string_view did, const IdentityCells& cells) {
   auto identity = std::make_shared<identity::Identity>();
   identity->did = did;

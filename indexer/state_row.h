@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "identity/identity.h"
+#include "indexer/readers.h"
 #include "sync/account_state.h"
 
 namespace penstock::indexer {
@@ -28,5 +29,14 @@ struct IdentityCells {
 
 // Null for a row that says nothing: this is a cache, and what it cannot tell is asked for again.
 identity::IdentityPtr ReadIdentity(std::string_view did, const IdentityCells& cells);
+
+// Columns of `record` that an import compares; empty for NULL.
+struct DigestCells {
+  std::string_view rkey = {}, cid = {}, rev = {}, verification = {};
+  bool deleted = false;
+};
+
+// Views what the cells view. Errors: kDataLoss for what we never write.
+absl::Status ReadDigest(const DigestCells& cells, RecordDigest* digest);
 
 }  // namespace penstock::indexer

@@ -1,9 +1,11 @@
 #include "indexer/store.h"
 
 #include "base/status.h"
+#include "indexer/postgres/backfill.h"
 #include "indexer/postgres/postgres_store.h"
 #include "indexer/postgres/reader.h"
 #include "indexer/readers.h"
+#include "indexer/sqlite/backfill.h"
 #include "indexer/sqlite/reader.h"
 #include "indexer/sqlite/sqlite_store.h"
 
@@ -47,6 +49,16 @@ absl::StatusOr<std::unique_ptr<sync::StateStore>> MakeStateStore(const StoreOpti
 absl::StatusOr<std::unique_ptr<RecordScan>> MakeRecordScan(const StoreOptions& options) {
   ASSIGN_OR_RETURN(std::optional<std::string> path, SqlitePath(options.url));
   return path ? MakeSqliteRecordScan(options, *std::move(path)) : MakePostgresRecordScan(options);
+}
+
+absl::StatusOr<std::unique_ptr<AccountScan>> MakeAccountScan(const StoreOptions& options) {
+  ASSIGN_OR_RETURN(std::optional<std::string> path, SqlitePath(options.url));
+  return path ? MakeSqliteAccountScan(options, *std::move(path)) : MakePostgresAccountScan(options);
+}
+
+absl::StatusOr<std::unique_ptr<sync::BackfillStore>> MakeBackfillStore(const StoreOptions& options) {
+  ASSIGN_OR_RETURN(std::optional<std::string> path, SqlitePath(options.url));
+  return path ? MakeSqliteBackfillStore(options, *std::move(path)) : MakePostgresBackfillStore(options);
 }
 
 }  // namespace penstock::indexer

@@ -75,7 +75,8 @@ class Store {
   //
   // At level `full`, where the last run's was weaker: accounts with rows that this level would not have let in (`cid` or
   // `signature`, and no relaxation that explains it) become `desynchronized`, reason `weaker_rows` (docs/architecture.md 4).
-  // That takes one scan of `record`, once.
+  // That takes one scan of `record`, once. Accounts that were `in_progress` become `desynchronized`, reason
+  // `resync_interrupted`: nobody is at work on them any more.
   virtual absl::Status Open() = 0;
 
   // Gives the lease back and closes. Called by the destructor too.
@@ -85,7 +86,7 @@ class Store {
   virtual absl::StatusOr<std::vector<StoredQuarantine>> LoadQuarantine() = 0;
 
   // Writes the batch in one transaction: after OK all of it survives a crash, after an error nothing of it is visible.
-  // Idempotent: the guard (class, rev) keeps older rows out, so a batch may be applied again after an error whose outcome
+  // Idempotent: the guard (class, rev, proven) keeps older rows out, so a batch may be applied again after an error whose outcome
   // is not known. A row that the database refuses becomes a dead letter (kStoreRefused, with the database's words) in the
   // same transaction, and all around it is written. A cursor never goes back (see SetCursor).
   // Errors: kUnavailable (connection lost, database restarting, disk full, busy: call again with the same batch; reconnecting is

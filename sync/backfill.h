@@ -70,28 +70,28 @@ struct RunTotals {
 // table `repo`), "compare" (our table `repo`, each against its host's getLatestCommit).
 struct Listing {
   int64_t run = 0;
-  std::string host, method, argument;
+  std::string host = {}, method = {}, argument = {};
   bool trusted = false;  // the operator chose the host
-  std::string cursor;    // where the next page begins; empty at the start
+  std::string cursor = {};  // where the next page begins; empty at the start
   bool done = false;
   int64_t attempts = 0;    // in a row, without an answer
   int64_t not_before = 0;  // microseconds since the epoch
-  std::string cause;       // of the last fault, or why it is done without an end: "not_served", …
+  std::string cause = {};  // of the last fault, or why it is done without an end: "not_served", …
   uint64_t found = 0;      // accounts that became tasks
 };
 
 // A task to be made.
 struct TaskSeed {
-  std::string did;
-  std::string rev;   // the account has at least this one; empty if nobody said
-  std::string host;  // who listed it: asked for the archive if its document names nobody else
+  std::string did = {};
+  std::string rev = {};   // the account has at least this one; empty if nobody said
+  std::string host = {};  // who listed it: asked for the archive if its document names nobody else
 };
 
 struct BackfillTask {
   int64_t run = 0;
   RunKind kind = RunKind::kManual;
-  std::string did;
-  std::string rev, host;  // of its seed
+  std::string did = {};
+  std::string rev = {}, host = {};  // of its seed
   int64_t attempts = 0;
   int64_t created_at = 0;
 };
@@ -140,11 +140,13 @@ class BackfillStore {
   // Its queued tasks go with it; what a rule covered is forgotten with RunKind::kFilter (table coverage too).
   virtual absl::Status CancelRun(int64_t run, int64_t now_us) = 0;
   // Open runs (not the standing one) that have neither an open listing nor an open task become done; a gap run closes its gap,
-  // in the same transaction. Those that ended are appended to `*ended`.
+  // in the same transaction, unless that was widened since. A run to which nothing was added yet is only beginning. Those that
+  // ended are appended to `*ended`.
   virtual absl::Status EndFinishedRuns(int64_t now_us, std::vector<BackfillRun>* ended) = 0;
 
   // ---- Listings
-  // One that is there already stays as it is.
+  // One that is there already stays as it is. A run that is done is open again (for SavePage, too); to one that is cancelled
+  // nothing is added.
   virtual absl::Status AddListings(std::span<const Listing> listings) = 0;
   // Those not done, of open runs, due at `now_us`, oldest run first.
   virtual absl::Status LoadListings(int64_t now_us, size_t limit, std::vector<Listing>* listings) = 0;
@@ -169,7 +171,8 @@ class BackfillStore {
   virtual absl::StatusOr<std::optional<int64_t>> NextDue() = 0;
   // Queues each active account in state partial, desynchronized or in_progress that no open task of any run has, into the
   // standing run. One that was taken in within `calm_us` waits: `first_us`, doubling with each time to `most_us` at most
-  // (protocol 3.5: a repository that breaks at every commit). Returns how many.
+  // (protocol 3.5: a repository that breaks at every commit). Of one that failed for good nothing more is asked within `calm_us`.
+  // Looks at some thousand accounts at most; the next call goes on behind them. Returns how many were queued.
   struct Throttle {
     int64_t first_us = 60'000'000, most_us = 3'600'000'000, calm_us = 86'400'000'000;
   };
@@ -181,7 +184,7 @@ class BackfillStore {
   virtual absl::Status LoadKnown(std::string_view after, size_t limit, std::vector<KnownAccount>* accounts) = 0;
   virtual absl::StatusOr<KnownAccount> FindKnown(std::string_view did) = 0;  // kNotFound
   virtual absl::StatusOr<bool> HasCoverage(std::string_view did, std::string_view rule) = 0;
-  // Accounts that are `deleted` since before `before_us` and still have rows.
+  // Accounts that are `deleted` since before `before_us` and still have rows. Looks at some thousand at most, as above.
   virtual absl::Status LoadToPurge(int64_t before_us, size_t limit, std::vector<std::string>* dids) = 0;
 };
 

@@ -201,7 +201,18 @@ absl::Status PgConnection::Prepare(const std::string& name, const std::string& s
 }
 
 bool PgConnection::SendPrepared(const std::string& name, std::span<const PgParam> parameters) {
+  return Send(name, nullptr, parameters);
+}
+
+absl::StatusOr<PgResult> PgConnection::ExecuteParams(const std::string& sql,
+                                                     std::span<const PgParam> parameters) {
+  return Finish(Send("", &sql, parameters));
+}
+
+bool PgConnection::Send(const std::string& name, const std::string* sql,
+                        std::span<const PgParam> parameters) {
   constexpr size_t kMaxParameters = 32;
+  Oid types[kMaxParameters];
   const char* values[kMaxParameters];
   int lengths[kMaxParameters], formats[kMaxParameters];
   if (parameters.size() > kMaxParameters) return false;
@@ -210,9 +221,13 @@ bool PgConnection::SendPrepared(const std::string& name, std::span<const PgParam
         parameters[i].value.data() != nullptr ? parameters[i].value.data() : "";  // nullptr would be NULL
     lengths[i] = static_cast<int>(parameters[i].value.size());
     formats[i] = 1;
+    types[i] = parameters[i].type;
   }
-  return PQsendQueryPrepared(connection_.get(), name.c_str(), static_cast<int>(parameters.size()), values,
-                             lengths, formats, /*resultFormat=*/1) == 1;
+  const int count = static_cast<int>(parameters.size());
+  constexpr int kBinary = 1;
+  if (sql != nullptr)
+    return PQsendQueryParams(connection_.get(), sql->c_str(), count, types, values, lengths, formats, kBinary) == 1;
+  return PQsendQueryPrepared(connection_.get(), name.c_str(), count, values, lengths, formats, kBinary) == 1;
 }
 
 absl::StatusOr<PgResult> PgConnection::ExecutePrepared(const std::string& name,

@@ -92,6 +92,8 @@ class PgConnection {
   absl::StatusOr<PgResult> Execute(const std::string& sql);
   // One statement without parameters; text form.
   absl::StatusOr<PgResult> ExecuteOne(const std::string& sql);
+  // The same with parameters; results in binary form.
+  absl::StatusOr<PgResult> ExecuteParams(const std::string& sql, std::span<const PgParam> parameters);
   absl::Status Prepare(const std::string& name, const std::string& sql, std::span<const PgParam> types);
   // Results in binary form.
   absl::StatusOr<PgResult> ExecutePrepared(const std::string& name, std::span<const PgParam> parameters);
@@ -109,6 +111,8 @@ class PgConnection {
   int backend_pid() const;
 
  private:
+  // `name`: of a prepared statement; with `sql` none is needed.
+  bool Send(const std::string& name, const std::string* sql, std::span<const PgParam> parameters);
   bool SendPrepared(const std::string& name, std::span<const PgParam> parameters);
   // Sends what is queued, waits for all results, keeps the last one or the first error.
   absl::StatusOr<PgResult> Finish(bool sent, const std::function<void(const PgResult&)>& visit_row = {});

@@ -112,6 +112,7 @@ absl::Status PostgresStore::OpenConnected() {
   if (!taken) return HeldError();
   RETURN_IF_ERROR(Migrate());
   RETURN_IF_ERROR(TakeEpoch());
+  RETURN_IF_ERROR(connection_->Execute(ResetInterruptedSql(Now())).status());
   RETURN_IF_ERROR(RememberLevel());
   return tables_.Prepare(&*connection_, epoch_);
 }

@@ -3,87 +3,13 @@
 #include <charconv>
 #include <utility>
 
-#include "base/reject.h"
 #include "base/status.h"
-#include "indexer/postgres/connection.h"
-#include "indexer/schema.h"
+#include "indexer/batch_sql.h"
+#include "indexer/postgres/session.h"
 #include "indexer/state_row.h"
 
 namespace penstock::indexer {
 namespace {
-
-struct PgStatement {
-  const char* name;
-  const char* sql;
-  std::span<const PgParam> types;
-};
-
-// A read-only session that is opened by the first read, and again after it was lost.
-class PgReader {
- public:
-  PgReader(const StoreOptions& options, std::string name, std::span<const PgStatement> statements)
-      : options_{.url = options.url,
-                 .name = std::move(name),
-                 .connect_timeout_us = options.connect_timeout_us,
-                 .statement_timeout_us = options.statement_timeout_us},
-        statements_(statements) {}
-
-  absl::StatusOr<PgResult> Run(const char* name, std::span<const PgParam> parameters) {
-    RETURN_IF_ERROR(EnsureConnected());
-    absl::StatusOr<PgResult> result = connection_->ExecutePrepared(name, parameters);
-    const absl::Status status = Checked(result.status());
-    if (!status.ok()) return status;
-    return result;
-  }
-
-  absl::Status Stream(const char* name, std::span<const PgParam> parameters,
-                      const std::function<void(const PgResult&)>& visit) {
-    RETURN_IF_ERROR(EnsureConnected());
-    return Checked(connection_->StreamPrepared(name, parameters, visit));
-  }
-
- private:
-  absl::Status EnsureConnected() {
-    if (connection_) return absl::OkStatus();
-    ASSIGN_OR_RETURN(connection_, PgConnection::Connect(options_));
-    absl::Status status = Begin();
-    if (!status.ok()) connection_.reset();
-    return status;
-  }
-
-  absl::Status Begin() {
-    RETURN_IF_ERROR(
-        connection_->Execute(std::string(kPgSessionSql) + "; SET default_transaction_read_only = on")
-            .status());
-    ASSIGN_OR_RETURN(const PgResult table,
-                     connection_->Execute("SELECT to_regclass('schema_migration') IS NOT NULL"));
-    if (table.text(0, 0) != "t") return FailedPreconditionError("postgresql: not a store of penstock");
-    ASSIGN_OR_RETURN(const PgResult version,
-                     connection_->Execute("SELECT coalesce(max(version), 0) FROM schema_migration"));
-    int64_t current = 0;
-    const std::string_view text = version.text(0, 0);
-    std::from_chars(text.data(), text.data() + text.size(), current);
-    RETURN_IF_ERROR(CheckSchemaVersion(current));
-    for (const PgStatement& statement : statements_) {
-      RETURN_IF_ERROR(connection_->Prepare(statement.name, statement.sql, statement.types));
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Checked(absl::Status status) {
-    if (!status.ok() && connection_ && !connection_->alive()) connection_.reset();
-    // Here there is no row of a peer's that could be at fault.
-    return RejectOf(status) == Reject::kStoreRefused ? InternalError(Message(status)) : status;
-  }
-
-  const PgConnectOptions options_;
-  const std::span<const PgStatement> statements_;
-  std::optional<PgConnection> connection_;
-};
-
-constexpr PgParam kText[] = {PgText("")};
-constexpr PgParam kTextIntInt[] = {PgText(""), {20, {}}, {20, {}}};
-constexpr PgParam kKeyInt[] = {PgText(""), PgText(""), PgText(""), {20, {}}};
 
 // ---- State
 
@@ -109,17 +35,17 @@ constexpr char kHeldAccountsSql[] =
     "FROM held_event GROUP BY did) h LEFT JOIN repo r ON r.did = h.did ORDER BY h.did";
 constexpr char kTrackedSql[] = "SELECT did FROM repo WHERE sync_state IS NOT NULL ORDER BY did";
 
-constexpr PgStatement kStateStatements[] = {
-    {"account", kAccountSql, kText},
-    {"held", kHeldSql, kTextIntInt},
-    {"held_accounts", kHeldAccountsSql, {}},
-    {"tracked", kTrackedSql, {}},
-};
+std::vector<PgStatement> StateStatements() {
+  return {{"account", kAccountSql, PgTypes("t")},
+          {"held", kHeldSql, PgTypes("tii")},
+          {"held_accounts", kHeldAccountsSql, {}},
+          {"tracked", kTrackedSql, {}}};
+}
 
 class PgStateStore final : public sync::StateStore {
  public:
   explicit PgStateStore(const StoreOptions& options)
-      : reader_(options, "penstock reader " + options.shard, kStateStatements) {}
+      : reader_(options, "penstock reader " + options.shard, StateStatements()) {}
 
   absl::Status LoadAccount(std::string_view did, sync::StoredAccount* account) override;
   absl::Status LoadHeld(std::string_view did, int64_t after, size_t max_bytes,
@@ -128,7 +54,7 @@ class PgStateStore final : public sync::StateStore {
   absl::Status ForEachTracked(const std::function<void(std::string_view did)>& visit) override;
 
  private:
-  PgReader reader_;
+  PgSession reader_;
 };
 
 // "<seq> <source>" lines.
@@ -221,15 +147,14 @@ constexpr char kRecordsSql[] =
 constexpr char kEstimateSql[] =
     "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'record'::regclass";
 
-constexpr PgStatement kRecordStatements[] = {
-    {"records", kRecordsSql, kKeyInt},
-    {"estimate", kEstimateSql, {}},
-};
+std::vector<PgStatement> RecordStatements() {
+  return {{"records", kRecordsSql, PgTypes("ttti")}, {"estimate", kEstimateSql, {}}};
+}
 
 class PgRecordScan final : public RecordScan {
  public:
   explicit PgRecordScan(const StoreOptions& options)
-      : reader_(options, "penstock verify", kRecordStatements) {}
+      : reader_(options, "penstock verify", RecordStatements()) {}
 
   absl::StatusOr<size_t> Read(const RecordKey& after, size_t max_rows, const Visit& visit) override;
   absl::StatusOr<int64_t> EstimateRows() override {
@@ -238,7 +163,7 @@ class PgRecordScan final : public RecordScan {
   }
 
  private:
-  PgReader reader_;
+  PgSession reader_;
 };
 
 absl::StatusOr<size_t> PgRecordScan::Read(const RecordKey& after, size_t max_rows, const Visit& visit) {
@@ -268,7 +193,59 @@ absl::StatusOr<size_t> PgRecordScan::Read(const RecordKey& after, size_t max_row
   return count;
 }
 
+// ---- What an import compares with
+
+class PgAccountScan final : public AccountScan {
+ public:
+  explicit PgAccountScan(const StoreOptions& options)
+      : reader_(options, "penstock import " + options.shard,
+                {{"collections", std::string(kCollectionsSql), PgTypes("t")},
+                 {"digests", std::string(kDigestsSql), PgTypes("ttti")}}) {}
+
+  absl::Status LoadCollections(std::string_view did, std::vector<std::string>* collections) override;
+  absl::StatusOr<size_t> Read(std::string_view did, std::string_view collection, std::string_view after,
+                              size_t max_rows, const Visit& visit) override;
+
+ private:
+  PgSession reader_;
+};
+
+absl::Status PgAccountScan::LoadCollections(std::string_view did, std::vector<std::string>* collections) {
+  collections->clear();
+  const PgParam parameters[] = {PgText(did)};
+  return reader_.Stream("collections", parameters,
+                        [&](const PgResult& row) { collections->emplace_back(row.text(0, 0)); });
+}
+
+absl::StatusOr<size_t> PgAccountScan::Read(std::string_view did, std::string_view collection,
+                                           std::string_view after, size_t max_rows, const Visit& visit) {
+  const PgInt limit(static_cast<int64_t>(max_rows));
+  const PgParam parameters[] = {PgText(did), PgText(collection), PgText(after), limit.param()};
+  size_t count = 0;
+  absl::Status status;
+  RETURN_IF_ERROR(reader_.Stream("digests", parameters, [&](const PgResult& row) {
+    RecordDigest digest;
+    if (status.ok()) {
+      status = ReadDigest({.rkey = row.text(0, 0),
+                           .cid = row.text(0, 1),
+                           .rev = row.text(0, 2),
+                           .verification = row.text(0, 3),
+                           .deleted = row.boolean(0, 4)},
+                          &digest);
+    }
+    if (!status.ok()) return;
+    visit(digest);
+    ++count;
+  }));
+  RETURN_IF_ERROR(status);
+  return count;
+}
+
 }  // namespace
+
+std::unique_ptr<AccountScan> MakePostgresAccountScan(const StoreOptions& options) {
+  return std::make_unique<PgAccountScan>(options);
+}
 
 std::unique_ptr<sync::StateStore> MakePostgresStateStore(const StoreOptions& options) {
   return std::make_unique<PgStateStore>(options);

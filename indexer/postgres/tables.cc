@@ -1,5 +1,6 @@
 #include "indexer/postgres/tables.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
@@ -19,6 +20,11 @@ constexpr Column kStateColumns[] = {{"did", ColumnType::kKey},
                                     {"rkey", ColumnType::kKey},
                                     {"rev", ColumnType::kKey}};
 constexpr Column kDoneColumns[] = {{"did", ColumnType::kKey}, {"ordinal", ColumnType::kInt64}};
+constexpr Column kImportColumns[] = {
+    {"did", ColumnType::kKey},      {"started_at", ColumnType::kInt64}, {"rev", ColumnType::kKey},
+    {"host", ColumnType::kText},    {"cause", ColumnType::kText},       {"records", ColumnType::kInt64},
+    {"bytes", ColumnType::kInt64},  {"ended_at", ColumnType::kInt64},
+};
 constexpr Column kSourceColumns[] = {{"did", ColumnType::kKey}, {"source", ColumnType::kKey}};
 
 constexpr char kWinnersSql[] =
@@ -41,6 +47,16 @@ constexpr char kDeleteHeldSql[] =
     "WHERE h.did = k.did AND h.ordinal <= k.ordinal";
 constexpr char kPurgeIdentitiesSql[] =
     "UPDATE identity i SET purged = true FROM unnest($1::text[]) AS k (did) WHERE i.did = k.did";
+constexpr char kClearHeadsSql[] =
+    "UPDATE repo r SET rev = NULL, data = NULL, commit_cid = NULL, baseline_rev = NULL "
+    "FROM unnest($1::text[]) AS k (did) WHERE r.did = k.did";
+constexpr char kEndTasksSql[] =
+    "UPDATE backfill_task t SET state = 'done', rev = k.rev, host = k.host, cause = k.cause, "
+    "records = k.records, bytes = k.bytes, detail = NULL, owner = NULL, lease_until = NULL, "
+    "times = t.times + 1, ended_at = k.ended_at "
+    "FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], "
+    "$8::bigint[]) AS k (did, started_at, rev, host, cause, records, bytes, ended_at) "
+    "WHERE t.did = k.did AND t.created_at <= k.started_at AND t.state IN ('queued', 'running')";
 constexpr char kKnownReposSql[] =
     "SELECT k.n FROM unnest($1::text[]) WITH ORDINALITY AS k (did, n) JOIN repo r ON r.did = k.did";
 constexpr char kAccountSeqsSql[] =
@@ -65,6 +81,9 @@ PgTables::PgTables(std::string shard)
       repo_states_("repo_state", RepoStateInsert()),
       held_("held_event", HeldEventInsert()),
       identities_("identity", IdentityInsert()),
+      clear_heads_("clear_heads", kClearHeadsSql, std::span(kSourceColumns).first(1)),
+      end_tasks_("end_tasks", kEndTasksSql, kImportColumns),
+      coverage_("coverage", CoverageInsert()),
       winners_("winners", kWinnersSql, kWinnerColumns),
       delete_refs_("delete_refs", kDeleteRefsSql, kKeyColumns),
       delete_proofs_("delete_proofs", kDeleteProofsSql, kStateColumns),
@@ -80,7 +99,7 @@ absl::Status PgTables::Prepare(PgConnection* connection, int64_t epoch) {
        {&records_,      &refs_,        &repos_,           &repo_status_, &repo_source_,   &dead_letters_,
         &refused_,      &gaps_,        &quarantine_,      &cursors_,     &proofs_,        &repo_states_,
         &held_,         &identities_,  &winners_,         &delete_refs_, &delete_proofs_, &known_repos_,
-        &account_seqs_, &delete_held_, &purge_identities_}) {
+        &account_seqs_, &delete_held_, &purge_identities_, &clear_heads_, &end_tasks_,    &coverage_}) {
     bulk->arrays.Clear();
     RETURN_IF_ERROR(connection_->Prepare(bulk->name, bulk->sql, bulk->arrays.Parameters()));
     bulk->arrays.Clear();
@@ -190,11 +209,55 @@ absl::Status PgTables::ReplaceProofs() {
 }
 
 absl::Status PgTables::StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) {
+  for (const PlannedRepo& repo : repos) {
+    if (repo.row.clear_head) clear_heads_.arrays.Text(repo.did);
+  }
+  if (clear_heads_.arrays.rows() > 0) RETURN_IF_ERROR(Run(&clear_heads_).status());
   for (size_t i = 0; i < repos.size(); ++i) {
     GiveRepoState(repos[i], now_us, &repo_states_.arrays);
     if (repo_states_.full() || i + 1 == repos.size()) RETURN_IF_ERROR(Run(&repo_states_).status());
   }
   return absl::OkStatus();
+}
+
+absl::Status PgTables::StoreImports(std::span<const ChangeSet* const> changes, int64_t now_us) {
+  // Tasks are locked in the order of their DIDs, as the queue does it: then neither waits for the other in a circle.
+  std::vector<const ChangeSet*> sorted(changes.begin(), changes.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const ChangeSet* a, const ChangeSet* b) { return a->did < b->did; });
+  std::string_view last;
+  for (const ChangeSet* change : sorted) {
+    // An account's second import meets what the first one left.
+    if (change->did == last || end_tasks_.full() || coverage_.full()) RETURN_IF_ERROR(FlushImports());
+    last = change->did;
+    GiveImport(*change, now_us, &end_tasks_.arrays);
+    const std::span<const std::string_view> rules = change->import->rules;
+    for (size_t i = 0; i < rules.size(); ++i) {
+      if (std::find(rules.begin(), rules.begin() + i, rules[i]) != rules.begin() + i) continue;
+      GiveCoverage(*change, rules[i], now_us, &coverage_.arrays);
+    }
+  }
+  return FlushImports();
+}
+
+absl::Status PgTables::FlushImports() {
+  if (end_tasks_.arrays.rows() > 0) RETURN_IF_ERROR(Run(&end_tasks_).status());
+  return coverage_.arrays.rows() > 0 ? Run(&coverage_).status() : absl::OkStatus();
+}
+
+absl::Status PgTables::PurgeAccount(std::string_view did, uint64_t rows) {
+  // Seldom enough to go without prepared statements.
+  const PgInt count(static_cast<int64_t>(rows));
+  const PgParam bounds[] = {PgText(did), count.param()};
+  ASSIGN_OR_RETURN(const PgResult kept, connection_->ExecuteParams(std::string(PurgeSql::kFirstKept), bounds));
+  const bool some_stay = kept.rows() > 0;
+  const PgParam key[] = {PgText(did), PgText(some_stay ? kept.text(0, 0) : std::string_view()),
+                         PgText(some_stay ? kept.text(0, 1) : std::string_view())};
+  for (const std::string_view table : PurgeSql::kTables) {
+    RETURN_IF_ERROR(
+        connection_->ExecuteParams(PurgeSql::Delete(table, some_stay), std::span(key, some_stay ? 3 : 1)).status());
+  }
+  return connection_->ExecuteParams(std::string(PurgeSql::kCoverage), std::span(key, 1)).status();
 }
 
 absl::Status PgTables::InsertHeld(std::span<const HeldRow* const> rows) {

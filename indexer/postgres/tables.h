@@ -56,6 +56,8 @@ class PgTables final : public BatchTables {
   absl::Status WriteDeadLetters(std::span<const PlannedDeadLetter> letters, bool replace,
                                 int64_t now_us) override;
   absl::Status StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) override;
+  absl::Status StoreImports(std::span<const ChangeSet* const> changes, int64_t now_us) override;
+  absl::Status PurgeAccount(std::string_view did, uint64_t rows) override;
   absl::Status InsertHeld(std::span<const HeldRow* const> rows) override;
   absl::Status DeleteHeld(std::span<const HeldDone> done) override;
   absl::Status StoreIdentities(std::span<const PlannedIdentity> identities) override;
@@ -72,6 +74,7 @@ class PgTables final : public BatchTables {
   // Of won_: the references, and the proofs.
   absl::Status ReplaceRefs();
   absl::Status ReplaceProofs();
+  absl::Status FlushImports();
 
   const std::string shard_;
   PgConnection* connection_ = nullptr;
@@ -79,6 +82,7 @@ class PgTables final : public BatchTables {
   PgBulk records_, refs_, repos_, repo_status_, repo_source_, dead_letters_, refused_, gaps_, quarantine_,
       cursors_;
   PgBulk proofs_, repo_states_, held_, identities_;
+  PgBulk clear_heads_, end_tasks_, coverage_;
   PgBulk winners_, delete_refs_, delete_proofs_, known_repos_, account_seqs_, delete_held_, purge_identities_;
   bool may_have_proofs_ = false;  // else there is none that a new row could make obsolete
   Arena scratch_;

@@ -137,6 +137,16 @@ absl::StatusOr<SqliteConnection> SqliteConnection::OpenReadOnly(const std::strin
   return connection;
 }
 
+absl::StatusOr<SqliteConnection> SqliteConnection::OpenExisting(const std::string& path,
+                                                                int64_t busy_timeout_us) {
+  ASSIGN_OR_RETURN(SqliteConnection connection, OpenWith(path, SQLITE_OPEN_READWRITE, busy_timeout_us));
+  // The checkpoint as seldom as the writer's: it comes with whoever's commit it is due at.
+  for (const char* sql : {"PRAGMA synchronous=NORMAL", "PRAGMA wal_autocheckpoint=16000", "PRAGMA cache_size=-2048"}) {
+    RETURN_IF_ERROR(connection.Execute(sql));
+  }
+  return connection;
+}
+
 absl::StatusOr<SqliteStatement> SqliteConnection::Prepare(std::string_view sql) {
   sqlite3_stmt* raw = nullptr;
   const char* rest = nullptr;

@@ -67,6 +67,9 @@ class SqliteConnection {
   // there.
   static absl::StatusOr<SqliteConnection> OpenReadOnly(const std::string& path, int64_t busy_timeout_us);
 
+  // To write beside the writer, in a file that is there.
+  static absl::StatusOr<SqliteConnection> OpenExisting(const std::string& path, int64_t busy_timeout_us);
+
   absl::StatusOr<SqliteStatement> Prepare(std::string_view sql);
   absl::Status Execute(const std::string& sql);
 

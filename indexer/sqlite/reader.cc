@@ -1,70 +1,14 @@
 #include "indexer/sqlite/reader.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
-#include "indexer/schema.h"
-#include "indexer/sqlite/connection.h"
+#include "indexer/batch_sql.h"
+#include "indexer/sqlite/session.h"
 #include "indexer/state_row.h"
 
 namespace penstock::indexer {
 namespace {
-
-// A read-only connection that is opened by the first read, with its statements.
-class SqliteReader {
- public:
-  SqliteReader(const StoreOptions& options, std::string path)
-      : path_(std::move(path)),
-        busy_timeout_us_(std::min<int64_t>(options.statement_timeout_us, 5'000'000)) {}
-
-  // Ready to read. `prepare` is called once on a new connection.
-  template <typename PrepareAll>
-  absl::Status EnsureOpen(const PrepareAll& prepare) {
-    if (db_) return absl::OkStatus();
-    ASSIGN_OR_RETURN(db_, SqliteConnection::OpenReadOnly(path_, busy_timeout_us_));
-    absl::Status status = CheckSchema();
-    if (status.ok()) status = prepare(*db_);
-    if (!status.ok()) db_.reset();
-    return status;
-  }
-  SqliteConnection& db() { return *db_; }
-
- private:
-  absl::Status CheckSchema() {
-    ASSIGN_OR_RETURN(SqliteStatement table,
-                     db_->Prepare("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'"));
-    ASSIGN_OR_RETURN(const bool is_store, table.Step());
-    if (!is_store) return FailedPreconditionError("sqlite: not a store of penstock: " + path_);
-    ASSIGN_OR_RETURN(SqliteStatement version, db_->Prepare("SELECT max(version) FROM schema_migration"));
-    ASSIGN_OR_RETURN(const bool row, version.Step());
-    return CheckSchemaVersion(row ? version.int64(0) : 0);
-  }
-
-  const std::string path_;
-  const int64_t busy_timeout_us_;
-  std::optional<SqliteConnection> db_;
-};
-
-absl::Status Prepare(SqliteConnection& db, std::string_view sql, SqliteStatement* statement) {
-  ASSIGN_OR_RETURN(*statement, db.Prepare(sql));
-  return absl::OkStatus();
-}
-
-// Calls `visit` for each row, and makes the statement ready for the next use, whatever happens.
-template <typename Visit>
-absl::Status ForEachRow(SqliteStatement& statement, const Visit& visit) {
-  absl::Status status;
-  for (;;) {
-    const absl::StatusOr<bool> row = statement.Step();
-    status = row.status();
-    if (!row.value_or(false)) break;
-    status = visit();
-    if (!status.ok()) break;
-  }
-  statement.Reset();
-  return status;
-}
 
 class SqliteStateStore final : public sync::StateStore {
  public:
@@ -80,7 +24,7 @@ class SqliteStateStore final : public sync::StateStore {
   absl::Status EnsureOpen();
   absl::Status ReadAccount(std::string_view did, sync::StoredAccount* account);
 
-  SqliteReader reader_;
+  SqliteSession reader_;
   SqliteStatement begin_, end_, repo_, sources_, held_size_, identity_, held_;
 };
 
@@ -217,7 +161,7 @@ class SqliteRecordScan final : public RecordScan {
  private:
   absl::Status EnsureOpen();
 
-  SqliteReader reader_;
+  SqliteSession reader_;
   SqliteStatement rows_;
 };
 
@@ -271,7 +215,67 @@ absl::StatusOr<int64_t> SqliteRecordScan::EstimateRows() {
   return row ? select.int64(0) : 0;
 }
 
+class SqliteAccountScan final : public AccountScan {
+ public:
+  SqliteAccountScan(const StoreOptions& options, std::string path) : reader_(options, std::move(path)) {}
+
+  absl::Status LoadCollections(std::string_view did, std::vector<std::string>* collections) override;
+  absl::StatusOr<size_t> Read(std::string_view did, std::string_view collection, std::string_view after,
+                              size_t max_rows, const Visit& visit) override;
+
+ private:
+  absl::Status EnsureOpen();
+
+  SqliteSession reader_;
+  SqliteStatement collections_, digests_;
+};
+
+absl::Status SqliteAccountScan::EnsureOpen() {
+  return reader_.EnsureOpen([this](SqliteConnection& db) -> absl::Status {
+    RETURN_IF_ERROR(Prepare(db, kCollectionsSql, &collections_));
+    return Prepare(db, kDigestsSql, &digests_);
+  });
+}
+
+absl::Status SqliteAccountScan::LoadCollections(std::string_view did, std::vector<std::string>* collections) {
+  collections->clear();
+  RETURN_IF_ERROR(EnsureOpen());
+  collections_.Text(did);
+  return ForEachRow(collections_, [&] {
+    collections->emplace_back(collections_.text(0));
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<size_t> SqliteAccountScan::Read(std::string_view did, std::string_view collection,
+                                               std::string_view after, size_t max_rows, const Visit& visit) {
+  RETURN_IF_ERROR(EnsureOpen());
+  digests_.Text(did);
+  digests_.Text(collection);
+  digests_.Text(after);
+  digests_.Int(static_cast<int64_t>(max_rows));
+  size_t count = 0;
+  const auto read = [&]() -> absl::Status {
+    RecordDigest digest;
+    RETURN_IF_ERROR(ReadDigest({.rkey = digests_.text(0),
+                                .cid = digests_.text(1),
+                                .rev = digests_.text(2),
+                                .verification = digests_.text(3),
+                                .deleted = digests_.int64(4) != 0},
+                               &digest));
+    visit(digest);
+    ++count;
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(ForEachRow(digests_, read));
+  return count;
+}
+
 }  // namespace
+
+std::unique_ptr<AccountScan> MakeSqliteAccountScan(const StoreOptions& options, std::string path) {
+  return std::make_unique<SqliteAccountScan>(options, std::move(path));
+}
 
 std::unique_ptr<sync::StateStore> MakeSqliteStateStore(const StoreOptions& options, std::string path) {
   return std::make_unique<SqliteStateStore>(options, std::move(path));

@@ -78,6 +78,7 @@ absl::Status SqliteStore::OpenUnderLease() {
   ASSIGN_OR_RETURN(db_, SqliteConnection::Open(path_, BusyTimeout()));
   RETURN_IF_ERROR(Migrate());
   RETURN_IF_ERROR(TakeEpoch());
+  RETURN_IF_ERROR(db_->Execute(ResetInterruptedSql(Now())));
   RETURN_IF_ERROR(RememberLevel());
   return tables_.Prepare(&*db_, epoch_);
 }

@@ -40,6 +40,15 @@ absl::Status SqliteTables::Prepare(SqliteConnection* db, int64_t epoch) {
       prepare("DELETE FROM record_proof WHERE did = ?1 AND collection = ?2 AND rkey = ?3", &delete_proof_));
   RETURN_IF_ERROR(prepare_insert(RecordProofInsert(), &proof_));
   RETURN_IF_ERROR(prepare_insert(RepoStateInsert(), &repo_state_));
+  RETURN_IF_ERROR(
+      prepare("UPDATE repo SET rev = NULL, data = NULL, commit_cid = NULL, baseline_rev = NULL WHERE did = ?1",
+              &clear_head_));
+  RETURN_IF_ERROR(
+      prepare("UPDATE backfill_task SET state = 'done', rev = ?3, host = ?4, cause = ?5, records = ?6, "
+              "bytes = ?7, detail = NULL, owner = NULL, lease_until = NULL, times = times + 1, ended_at = ?8 "
+              "WHERE did = ?1 AND created_at <= ?2 AND state IN ('queued', 'running')",
+              &end_tasks_));
+  RETURN_IF_ERROR(prepare_insert(CoverageInsert(), &coverage_));
   RETURN_IF_ERROR(prepare_insert(HeldEventInsert(), &held_));
   RETURN_IF_ERROR(prepare("DELETE FROM held_event WHERE did = ?1 AND ordinal <= ?2", &delete_held_));
   RETURN_IF_ERROR(prepare_insert(IdentityInsert(), &identity_));
@@ -62,7 +71,7 @@ void SqliteTables::Finalize() {
         &record_,      &delete_refs_, &ref_,          &repo_,           &repo_known_,  &repo_source_seq_,
         &repo_status_, &repo_source_, &record_holds_, &delete_proof_,   &proof_,       &repo_state_,
         &held_,        &delete_held_, &identity_,     &purge_identity_, &dead_letter_, &refused_,
-        &gap_,         &quarantine_,  &cursor_}) {
+        &gap_,         &quarantine_,  &cursor_,       &clear_head_,     &end_tasks_,  &coverage_}) {
     *statement = SqliteStatement();
   }
   db_ = nullptr;
@@ -155,10 +164,47 @@ absl::Status SqliteTables::InsertProof(const PlannedRecord& record) {
 
 absl::Status SqliteTables::StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) {
   for (const PlannedRepo& repo : repos) {
+    if (repo.row.clear_head) {
+      clear_head_.Text(repo.did);
+      RETURN_IF_ERROR(clear_head_.Run());
+    }
     GiveRepoState(repo, now_us, &repo_state_);
     RETURN_IF_ERROR(repo_state_.Run());
   }
   return absl::OkStatus();
+}
+
+absl::Status SqliteTables::StoreImports(std::span<const ChangeSet* const> changes, int64_t now_us) {
+  for (const ChangeSet* change : changes) {
+    GiveImport(*change, now_us, &end_tasks_);
+    RETURN_IF_ERROR(end_tasks_.Run());
+    for (std::string_view rule : change->import->rules) {
+      GiveCoverage(*change, rule, now_us, &coverage_);
+      RETURN_IF_ERROR(coverage_.Run());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SqliteTables::PurgeAccount(std::string_view did, uint64_t rows) {
+  // Seldom enough to be prepared each time.
+  ASSIGN_OR_RETURN(SqliteStatement beyond, db_->Prepare(PurgeSql::kFirstKept));
+  beyond.Text(did);
+  beyond.Int(static_cast<int64_t>(rows));
+  ASSIGN_OR_RETURN(const bool some_stay, beyond.Step());
+  const std::string collection(some_stay ? beyond.text(0) : ""), rkey(some_stay ? beyond.text(1) : "");
+  for (const std::string_view table : PurgeSql::kTables) {
+    ASSIGN_OR_RETURN(SqliteStatement remove, db_->Prepare(PurgeSql::Delete(table, some_stay)));
+    remove.Text(did);
+    if (some_stay) {
+      remove.Text(collection);
+      remove.Text(rkey);
+    }
+    RETURN_IF_ERROR(remove.Run());
+  }
+  ASSIGN_OR_RETURN(SqliteStatement uncover, db_->Prepare(PurgeSql::kCoverage));
+  uncover.Text(did);
+  return uncover.Run();
 }
 
 absl::Status SqliteTables::InsertHeld(std::span<const HeldRow* const> rows) {

@@ -35,6 +35,8 @@ class SqliteTables final : public BatchTables {
   absl::Status WriteDeadLetters(std::span<const PlannedDeadLetter> letters, bool replace,
                                 int64_t now_us) override;
   absl::Status StoreRepos(std::span<const PlannedRepo> repos, int64_t now_us) override;
+  absl::Status StoreImports(std::span<const ChangeSet* const> changes, int64_t now_us) override;
+  absl::Status PurgeAccount(std::string_view did, uint64_t rows) override;
   absl::Status InsertHeld(std::span<const HeldRow* const> rows) override;
   absl::Status DeleteHeld(std::span<const HeldDone> done) override;
   absl::Status StoreIdentities(std::span<const PlannedIdentity> identities) override;
@@ -56,6 +58,7 @@ class SqliteTables final : public BatchTables {
   SqliteStatement record_, delete_refs_, ref_, repo_, repo_known_, repo_source_seq_, repo_status_,
       repo_source_;
   SqliteStatement record_holds_, delete_proof_, proof_;
+  SqliteStatement clear_head_, end_tasks_, coverage_;
   SqliteStatement repo_state_, held_, delete_held_, identity_, purge_identity_;
   SqliteStatement dead_letter_, refused_, gap_, quarantine_, cursor_;
   bool may_have_proofs_ = false;  // else there is none that a new row could make obsolete

@@ -25,7 +25,7 @@ using testing::HasSubstr;
 
 constexpr char kTruncate[] =
     "TRUNCATE record, record_ref, record_proof, repo, repo_source, identity, held_event, stream_cursor, gap, "
-    "quarantine, dead_letter";
+    "quarantine, dead_letter, backfill_run, backfill_listing, backfill_task, coverage";
 
 // Applies until it succeeds, as the writer does. Every failure must be one that a retry may cure.
 void ApplyUntilDone(Store& store, const Batch& batch, int* failures = nullptr) {

@@ -118,6 +118,32 @@ ChangeSetPtr ChangeMaker::Proven(ChangeSetPtr change) {
   return change;
 }
 
+ChangeSetPtr ChangeMaker::Import(std::string_view did, int rev, const std::vector<TestRow>& rows,
+                                 int64_t started_at, std::vector<std::string> rules) {
+  ChangeSetPtr change = Chain(Commit(did, rev, rows, Verification::kExport), sync::SyncState::kSynchronized, rev);
+  change->seq = 0;
+  change->source = kPds;
+  change->repo->baseline_rev = change->rev;
+  indexer::ImportRow import;
+  import.rev = change->rev;
+  import.host = "https://pds.example";
+  import.started_at = started_at;
+  import.records = rows.size();
+  import.bytes = 1000 + static_cast<uint64_t>(rev);
+  const std::span<std::string_view> copied = change->arena.Array<std::string_view>(rules.size());
+  for (size_t i = 0; i < rules.size(); ++i) copied[i] = change->arena.Copy(rules[i]);
+  import.rules = copied;
+  change->import = import;
+  return change;
+}
+
+ChangeSetPtr ChangeMaker::Purge(std::string_view did, uint64_t rows) {
+  ChangeSetPtr change = Chain(Event(indexer::EventKind::kControl, did), sync::SyncState::kDesynchronized, 0, "purged");
+  change->repo->clear_head = true;
+  change->purge_rows = rows;
+  return change;
+}
+
 ChangeSetPtr ChangeMaker::Held(std::string_view did, int64_t ordinal, int64_t event_seq,
                                std::string_view frame) {
   ChangeSetPtr change = Event(indexer::EventKind::kCommit, did);
@@ -175,6 +201,12 @@ std::map<std::string, std::vector<std::string>> Contents(Store& store) {
       {"gap",
        "SELECT source, shard, opened_seq, reason, from_seq, to_seq, detail FROM gap "
        "ORDER BY source, shard, opened_seq, reason"},
+      {"backfill_run", "SELECT id, kind, subject, state FROM backfill_run ORDER BY id"},
+      {"backfill_listing", "SELECT * FROM backfill_listing ORDER BY run, host, method, argument"},
+      {"backfill_task",
+       "SELECT run, did, priority, state, rev, host, attempts, owner, cause, detail, records, bytes, times "
+       "FROM backfill_task ORDER BY run, did"},
+      {"coverage", "SELECT did, rule, rev FROM coverage ORDER BY did, rule"},
       {"quarantine",
        "SELECT source, position, frame_sha256, reject, detail, frame FROM quarantine "
        "ORDER BY source, position, frame_sha256"},
@@ -254,6 +286,12 @@ ApplyResult StoreTest::ApplyTo(Store& store, const std::vector<ChangeSetPtr>& ch
 
 ApplyResult StoreTest::Apply(const std::vector<ChangeSetPtr>& changes, std::vector<SourceCursor> cursors) {
   return ApplyTo(*store_, changes, std::move(cursors));
+}
+
+std::unique_ptr<sync::BackfillStore> StoreTest::NewQueue() {
+  auto queue = indexer::MakeBackfillStore(Options());
+  EXPECT_TRUE(queue.ok()) << queue.status();
+  return *std::move(queue);
 }
 
 std::vector<std::string> StoreTest::RowsOf(Store& store, std::string_view sql) {

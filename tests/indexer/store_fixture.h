@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "indexer/change_set.h"
+#include "indexer/readers.h"
 #include "indexer/store.h"
 #include "tests/support/database/postgres_cluster.h"
 #include "tests/support/database/temp_folder.h"
@@ -63,6 +64,10 @@ class ChangeMaker {
   // What verification adds.
   ChangeSetPtr Chain(ChangeSetPtr change, sync::SyncState state, int head = 0, std::string_view reason = {});
   ChangeSetPtr Proven(ChangeSetPtr change);  // each of its rows gets a proof of its own
+  // A whole repository, of `rows`, that a fetch which began at `started_at` brought.
+  ChangeSetPtr Import(std::string_view did, int rev, const std::vector<TestRow>& rows, int64_t started_at,
+                      std::vector<std::string> rules = {});
+  ChangeSetPtr Purge(std::string_view did, uint64_t rows);
   // An event of the present source, with this seq.
   ChangeSetPtr Held(std::string_view did, int64_t ordinal, int64_t event_seq,
                     std::string_view frame = "frame");
@@ -108,6 +113,9 @@ class StoreTest : public testing::TestWithParam<std::string> {
   StoreOptions Options(std::string owner = "first") const;
   std::unique_ptr<Store> NewStore(const StoreOptions& options);
   std::unique_ptr<Store> OpenStore(std::string owner = "first");
+
+  // The queue of the same database, on a connection of its own.
+  std::unique_ptr<sync::BackfillStore> NewQueue();
 
   // Applies with cursors; expects success.
   ApplyResult Apply(const std::vector<ChangeSetPtr>& changes, std::vector<SourceCursor> cursors = {});

@@ -74,7 +74,7 @@ TEST_P(StoreTest, AGreaterRevReplacesALesserNeverTheOtherWayRound) {
   EXPECT_THAT(Rows(kPosts), ElementsAre(Post("a", "update", false, "full", 6)));
 }
 
-TEST_P(StoreTest, TheGuardComparesClassThenRev) {
+TEST_P(StoreTest, TheGuardComparesClassThenRevThenProof) {
   const Verification kAll[] = {Verification::kCid, Verification::kSignature, Verification::kCommit,
                                Verification::kFull, Verification::kExport};
   int key = 0;
@@ -85,7 +85,9 @@ TEST_P(StoreTest, TheGuardComparesClassThenRev) {
         Apply(List{make_.Commit(kAlice, 5, {Create(rkey, "{}")}, stored)});
         const ApplyResult result =
             Apply(List{make_.Commit(kAlice, coming_rev, {Update(rkey, "{}")}, coming)});
-        const bool wins = IsStrong(coming) != IsStrong(stored) ? IsStrong(coming) : coming_rev > 5;
+        const bool proves = indexer::IsProven(coming) && !indexer::IsProven(stored);
+        const bool wins = IsStrong(coming) != IsStrong(stored) ? IsStrong(coming)
+                                                               : coming_rev > 5 || (coming_rev == 5 && proves);
         EXPECT_EQ(result.rows_written, wins ? 1u : 0u)
             << VerificationName(stored) << " 5, then " << VerificationName(coming) << " " << coming_rev;
         EXPECT_EQ(Value("SELECT op FROM record WHERE rkey = '" + rkey + "'"), wins ? "update" : "create");
@@ -589,7 +591,8 @@ TEST_P(StoreTest, MigrationsRunOnceAndAreRemembered) {
   clock_.Advance(1'000'000);
   ASSERT_TRUE(store_->Open().ok());
   EXPECT_THAT(Rows("SELECT version, name, applied_at FROM schema_migration ORDER BY version"),
-              ElementsAre("1|base tables|1700000000000000", "2|verification|1700000000000000"));
+              ElementsAre("1|base tables|1700000000000000", "2|verification|1700000000000000",
+                          "3|backfill|1700000000000000"));
 }
 
 TEST_P(StoreTest, AMigrationThatFailsLeavesNothingBehind) {

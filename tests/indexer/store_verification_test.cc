@@ -379,7 +379,7 @@ TEST_P(StoreVerificationTest, AStoreOfTheFirstVersionIsTakenOver) {
   EXPECT_EQ(store_->epoch(), 4);
   EXPECT_EQ((*store_->LoadCursors())[0].position, 77);
   EXPECT_THAT(Rows("SELECT version, name FROM schema_migration ORDER BY version"),
-              ElementsAre("1|base tables", "2|verification"));
+              ElementsAre("1|base tables", "2|verification", "3|backfill"));
   EXPECT_THAT(Rows("SELECT did, rkey, verification, allowed FROM visible_record"),
               ElementsAre("did:plc:old|x|cid|-"));
   EXPECT_THAT(Rows("SELECT * FROM mine"), ElementsAre("did:plc:old|x"));
