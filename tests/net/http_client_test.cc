@@ -11,6 +11,7 @@
 
 #include "fixtures/directory/directory.h"
 #include "fixtures/directory/dns_server.h"
+#include "net/body_pipe.h"
 #include "tests/net/fetcher.h"
 #include "tests/support/relay/certificates.h"
 
@@ -355,6 +356,74 @@ TEST_F(HttpClientTest, NoRedirectFromTlsToNone) {
   Fetcher fetcher(client);
   EXPECT_EQ(fetcher.Get(secure->url() + "/down").fault, HttpFault::kRedirect);
   EXPECT_EQ(server_->connections(), 0u);
+}
+
+// --- One request, for who counts them
+
+TEST_F(HttpClientTest, OneRequestIsNoMoreThanOne) {
+  Fetcher fetcher(Options());
+  HttpRequest request = Foreign(Url("/from"));
+  request.trusted = true;
+  request.one_request = true;
+  server_->SetReply("/from", DirectoryReply::Redirect("/to?x=1", 307));
+  const HttpAnswer near = fetcher.Get(request);
+  ASSERT_TRUE(near.ok()) << near.detail;
+  EXPECT_EQ(near.status, 307);
+  EXPECT_EQ(near.location, Url("/to?x=1"));
+  server_->SetReply("/from", DirectoryReply::Redirect("https://pds.lantern.test/to"));
+  EXPECT_EQ(fetcher.Get(request).location, "https://pds.lantern.test/to");
+  server_->SetReply("/from", DirectoryReply::Redirect("ftp://pds.lantern.test/to"));
+  EXPECT_EQ(fetcher.Get(request).fault, HttpFault::kRedirect);
+  EXPECT_EQ(server_->request_count(), 3u);
+
+  server_->SetReply("/from", DirectoryReply::Of(200, "{}"));
+  EXPECT_EQ(fetcher.Get(request).location, "");
+  server_->SetDown(true);
+  server_->SetDown(false);
+  EXPECT_EQ(fetcher.Get(request).fault, HttpFault::kStale) << "the kept connection is closed";
+  EXPECT_EQ(server_->request_count(), 4u);
+  EXPECT_EQ(fetcher.Get(request).status, 200);
+  EXPECT_EQ(server_->request_count(), 5u);
+}
+
+// --- Bodies that go into a pipe
+
+TEST_F(HttpClientTest, OnlyTheTypesThatWereAskedForGoIntoThePipe) {
+  Fetcher fetcher(Options());
+  HttpRequest request = Foreign(Url("/car"));
+  request.trusted = true;
+  request.max_body_bytes = 100;
+  request.piped_types = {"application/vnd.ipld.car"};
+  const auto get = [&](const DirectoryReply& reply, BodyPipe* pipe) {
+    server_->SetReply("/car", reply);
+    std::promise<HttpAnswer> promise;
+    boost::asio::co_spawn(fetcher.io().executor(), fetcher.client().Get(request, pipe),
+                          [&](std::exception_ptr, HttpAnswer answer) { promise.set_value(std::move(answer)); });
+    return promise.get_future().get();
+  };
+  BodyPipe pipe;
+  HttpAnswer answer = get(DirectoryReply::Of(200, std::string(5000, 'x'), "Application/vnd.ipld.CAR"), &pipe);
+  EXPECT_TRUE(answer.ok() && answer.piped);
+  EXPECT_EQ(answer.body, "");
+  std::string piece;
+  bool timed_out = false;
+  EXPECT_TRUE(pipe.Read(&piece, 1'000'000, &timed_out));
+  EXPECT_EQ(piece, std::string(5000, 'x')) << "however small a body may be otherwise";
+
+  answer = get(DirectoryReply::Of(200, "page", "text/html"), &pipe);
+  EXPECT_TRUE(answer.ok() && !answer.piped);
+  EXPECT_EQ(answer.body, "page");
+  answer = get(DirectoryReply::Of(400, "{}", "application/vnd.ipld.car"), &pipe);
+  EXPECT_TRUE(answer.ok() && !answer.piped);
+  EXPECT_TRUE(get(DirectoryReply::Of(200, std::string(5000, 'x'), "text/html"), &pipe).body_too_large);
+  answer = get(DirectoryReply::Of(200, "", "application/vnd.ipld.car"), &pipe);
+  EXPECT_TRUE(answer.ok() && answer.piped) << "nothing, as it said";
+  EXPECT_FALSE(pipe.Read(&piece, 1000, &timed_out));
+  EXPECT_TRUE(timed_out) << "its end is the caller's business";
+  DirectoryReply zipped = DirectoryReply::Of(200, "zip", "application/vnd.ipld.car");
+  zipped.headers.emplace_back("Content-Encoding", "gzip");
+  EXPECT_EQ(get(zipped, &pipe).fault, HttpFault::kProtocol);
+  EXPECT_EQ(server_->connections(), 2u) << "only that of the body that was too large is lost";
 }
 
 // --- The end
