@@ -118,7 +118,8 @@ void RowBuilder::BuildCommit(const Frame& frame, const repo::CheckedCommit& chec
   for (size_t i = 0; i < frame.ops.size(); ++i) {
     if (!filter_->WantsOp(frame.ops[i])) continue;
     const int32_t index = static_cast<int32_t>(i);
-    const absl::Status data = AddRow(frame.ops[i], index, checked.records[i], change);
+    const absl::Status data =
+        AddRow(frame.ops[i], index, checked.records[i], cbor::kMaxRecordBytesInCommit, change);
     if (data.ok()) continue;
     const RecordRow& row = change->records.back();
     AddDeadLetter(index, row.collection, row.rkey, data, raw_frame, change);
@@ -128,7 +129,8 @@ void RowBuilder::BuildCommit(const Frame& frame, const repo::CheckedCommit& chec
   change->event_json = change->arena.Copy(text_);
 }
 
-absl::Status RowBuilder::AddRow(const repo::RepoOp& op, int32_t index, Bytes record, ChangeSet* change) {
+absl::Status RowBuilder::AddRow(const repo::RepoOp& op, int32_t index, Bytes record, size_t max_bytes,
+                                ChangeSet* change) {
   RecordRow& row = change->records.emplace_back();
   row.collection = change->arena.Copy(op.collection);
   row.rkey = change->arena.Copy(op.rkey);
@@ -139,7 +141,7 @@ absl::Status RowBuilder::AddRow(const repo::RepoOp& op, int32_t index, Bytes rec
   row.cbor = change->arena.Copy(record);
   absl::Status status;
   if (op.cid.IsBlessedData()) {
-    status = FillFromRecord(&row, change);
+    status = FillFromRecord(&row, max_bytes, change);
   } else {
     status = RejectError(Reject::kRecordUnverifiable, "its CID is not dag-cbor and SHA-256");
   }
@@ -150,7 +152,7 @@ absl::Status RowBuilder::AddRow(const repo::RepoOp& op, int32_t index, Bytes rec
 }
 
 void RowBuilder::AddImported(const repo::RepoOp& op, int32_t index, Bytes record, ChangeSet* change) {
-  const absl::Status data = AddRow(op, index, record, change);
+  const absl::Status data = AddRow(op, index, record, cbor::kMaxRecordBytes, change);
   if (data.ok()) return;
   const RecordRow& row = change->records.back();
   AddDeadLetter(index, row.collection, row.rkey, data, {}, change);
@@ -158,9 +160,9 @@ void RowBuilder::AddImported(const repo::RepoOp& op, int32_t index, Bytes record
   change->dead_letters.back().frame = row.cbor.first(std::min(row.cbor.size(), kMaxDeadLetterFrame));
 }
 
-absl::Status RowBuilder::FillFromRecord(RecordRow* row, ChangeSet* change) {
+absl::Status RowBuilder::FillFromRecord(RecordRow* row, size_t max_bytes, ChangeSet* change) {
   cbor::RecordReport report;
-  RETURN_IF_ERROR(cbor::CheckRecord(row->cbor, row->collection, &report, cbor::kMaxRecordBytesInCommit));
+  RETURN_IF_ERROR(cbor::CheckRecord(row->cbor, row->collection, &report, max_bytes));
   text_.clear();
   cbor::JsonOptions options;
   options.replace_nul = true;

@@ -51,15 +51,16 @@ class RowBuilder {
   // Adds one record of a repository that was taken in whole, as the op that makes the row what the repository
   // says; whether it is wanted has been decided. `*change` has its did, rev and the like already. A record that
   // is not valid data gets its dead letter as in BuildCommit; it is filed under `index`, with the record's bytes.
+  // Here a record may have 1 MiB, a little more than in a commit (protocol 1.4).
   void AddImported(const repo::RepoOp& op, int32_t index, Bytes record, ChangeSet* change);
 
  private:
   // What all kinds have in common. False if there is nothing more to do: not wanted, or refused for its DID.
   bool Begin(const firehose::Frame& frame, EventKind kind, Bytes raw_frame, ChangeSet* change);
   // Adds the row of an op. Fails, with a Reject, for what is not valid record data; the row is there all the same.
-  absl::Status AddRow(const repo::RepoOp& op, int32_t index, Bytes record, ChangeSet* change);
+  absl::Status AddRow(const repo::RepoOp& op, int32_t index, Bytes record, size_t max_bytes, ChangeSet* change);
   // Everything that is derived from the bytes of `row`. Fails for what is not valid record data.
-  absl::Status FillFromRecord(RecordRow* row, ChangeSet* change);
+  absl::Status FillFromRecord(RecordRow* row, size_t max_bytes, ChangeSet* change);
   std::string_view CidText(const cbor::CidView& cid, ChangeSet* change);
 
   const Filter* filter_;

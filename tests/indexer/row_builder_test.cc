@@ -293,6 +293,56 @@ TEST_F(Rows, ARecordWithACidThatCannotBeHashedIsUnverifiable) {
   EXPECT_EQ(change_.dead_letters[0].reject, Reject::kRecordUnverifiable);
 }
 
+// What came with a whole repository is judged and derived as what came live.
+TEST_F(Rows, AnImportedRecordBecomesTheSameRow) {
+  const std::string record = Post("hello").Encode();
+  const RecordRow live = RowOf(record);
+  ChangeSet imported;
+  const cbor::Cid cid = cbor::Cid::OfBlock(AsBytes(record));
+  const repo::RepoOp op{Action::kCreate, kPath, kPost, "3mcjgkfmsr22b", cid.view(), {}};
+  builder_.AddImported(op, 7, AsBytes(record), &imported);
+  ASSERT_THAT(imported.records, SizeIs(1));
+  const RecordRow& row = imported.records[0];
+  EXPECT_EQ(row.cid, live.cid);
+  EXPECT_EQ(row.value, live.value);
+  EXPECT_TRUE(Equal(row.cbor, live.cbor));
+  EXPECT_EQ(row.created_at, live.created_at);
+  EXPECT_EQ(row.refs.size(), live.refs.size());
+  EXPECT_EQ(row.validation, live.validation);
+  EXPECT_EQ(row.op_index, 7);
+  EXPECT_THAT(imported.dead_letters, IsEmpty());
+  builder_.AddImported({Action::kDelete, kPath, kPost, "gone", {}, {}}, -2, {}, &imported);
+  EXPECT_EQ(imported.records[1].op, Action::kDelete);
+  EXPECT_THAT(imported.records[1].cbor, IsEmpty());
+}
+
+TEST_F(Rows, EachImportedRecordThatIsNoValidDataIsFiledWithItsBytes) {
+  ChangeSet imported;
+  for (int32_t index : {3, 5}) {
+    const std::string record = Post().With("n", test::Int(index)).With("f", test::Float()).Encode();
+    const cbor::Cid cid = cbor::Cid::OfBlock(AsBytes(record));
+    builder_.AddImported({Action::kCreate, kPath, kPost, "bad", cid.view(), {}}, index, AsBytes(record), &imported);
+    EXPECT_EQ(imported.records.back().validation, Validation::kInvalid);
+    const DeadLetterRow& letter = imported.dead_letters.back();
+    EXPECT_EQ(letter.op, index);
+    EXPECT_EQ(letter.reject, Reject::kRecordFloat);
+    EXPECT_EQ(letter.collection, kPost);
+    EXPECT_EQ(AsText(letter.frame), record);
+  }
+  EXPECT_THAT(imported.dead_letters, SizeIs(2));
+}
+
+TEST_F(Rows, AnImportedRecordMayHaveAMebibyte) {
+  const size_t overhead = Post().With("text", Text(std::string(100'000, 'x'))).Encode().size() - 100'000;
+  for (const size_t size : {size_t{1} << 20, (size_t{1} << 20) + 1}) {
+    const std::string record = Post().With("text", Text(std::string(size - overhead, 'x'))).Encode();
+    const cbor::Cid cid = cbor::Cid::OfBlock(AsBytes(record));
+    ChangeSet imported;
+    builder_.AddImported({Action::kCreate, kPath, kPost, "a", cid.view(), {}}, 0, AsBytes(record), &imported);
+    EXPECT_EQ(imported.dead_letters.size(), size == size_t{1} << 20 ? 0u : 1u);
+  }
+}
+
 TEST_F(Rows, ABadRecordDoesNotTouchTheOthersOfItsCommit) {
   CheckedCommitMaker commit;
   commit.Create("space.atbb.post/a", Post("a").Encode())
