@@ -5,7 +5,9 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <csignal>
+#include <cstdio>
 #include <map>
 #include <optional>
 #include <random>
@@ -18,6 +20,7 @@
 #include "tests/indexer/store_fixture.h"
 #include "tests/repo/account_testing.h"
 #include "tests/repo/export_order.h"
+#include "tests/support/shared_data.h"
 
 namespace penstock::backfill {
 namespace {
@@ -180,7 +183,7 @@ TEST_P(ArchiveImportTest, ANewRepositoryIsTakenInWhole) {
   EXPECT_THAT(port_->import_rules, ElementsAre("app.bsky.*", "*"));
   EXPECT_EQ(port_->import_host, "https://pds.example:8443");
   EXPECT_EQ(port_->import_records, 2u);
-  EXPECT_THAT(Rows("SELECT collection, rkey, cid, rev, seq, source, op, verification, validation, created_at FROM record "
+  EXPECT_THAT(Rows("SELECT collection, rkey, cid, rev, COALESCE(seq, 0), source, op, verification, validation, created_at FROM record "
                    "WHERE rkey = 'a'"),
               ElementsAre("app.bsky.feed.post|a|" + cbor::Cid::OfBlock(AsBytes(post.bytes())).ToString() + "|" + account.rev() +
                           "|0|getRepo:pds.example:8443|create|export|unknown|2025-09-01T08:00:00.000Z"));
@@ -684,6 +687,48 @@ TEST_P(ArchiveImportTest, TheSameRevIsComparedUnlessThatIsEnough) {
   Account account = NewAccount();
   Fill(&account, 10);
   EXPECT_EQ(Import(account, {.have_rev = account.rev()}).created, 10u);
+}
+
+// ---- Others' repositories
+
+// What com.atproto.sync.getRepo of the reference PDS gave, with the key that was current.
+TEST_P(ArchiveImportTest, CapturedRepositories) {
+  const auto folder = test::CapturesFolder();
+  if (!folder) GTEST_SKIP() << "no captures: set PENSTOCK_CAPTURES";
+  namespace json = boost::json;
+  const auto text = [](const json::value& value) { return std::string(value.as_string()); };
+  std::map<std::string, std::string> keys;  // the newest
+  for (const std::string& line : test::ReadFileLines(*folder / "pds-small.dids.ndjson")) {
+    if (line.empty()) continue;
+    const json::object version = json::parse(line).as_object();
+    keys[text(version.at("did"))] = text(version.at("did_key"));
+  }
+  uint64_t repositories = 0, records = 0;
+  const json::value counts = json::parse(test::ReadFileText(*folder / "pds-small.counts.json"));
+  for (const json::value& info : counts.at("cars").as_array()) {
+    const std::string did = text(info.at("did"));
+    SCOPED_TRACE(did);
+    const crypto::PublicKey key = *crypto::PublicKey::FromDidKey(keys.at(did));
+    const std::vector<uint8_t> car = test::ReadFileBytes(*folder / text(info.at("file")));
+    ArchiveImport::Subject subject{.did = did, .key = &key, .is_new = true};
+    subject.now_us = repo::Tid::Parse(text(info.at("rev")))->micros();
+    ASSERT_TRUE(import_->Begin(subject).ok());
+    ASSERT_TRUE(import_->Feed(car).ok());
+    ASSERT_TRUE(import_->EndOfArchive().ok());
+    test::StorePort port(store_.get());
+    ASSERT_TRUE(import_->Apply(&port, nullptr).ok());
+    const auto expected = static_cast<uint64_t>(info.at("records").as_int64());
+    EXPECT_EQ(import_->result().created, expected);
+    EXPECT_EQ(import_->result().bytes, car.size());
+    EXPECT_EQ(Value("SELECT count(*) FROM record WHERE did = '" + did + "' AND verification = 'export' AND rev = '" +
+                    text(info.at("rev")) + "'"),
+              std::to_string(expected));
+    ++repositories;
+    records += expected;
+  }
+  EXPECT_GT(repositories, 5u);
+  std::printf("%llu repositories, %llu records\n", static_cast<unsigned long long>(repositories),
+              static_cast<unsigned long long>(records));
 }
 
 // ---- Random histories
