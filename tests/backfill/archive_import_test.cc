@@ -73,6 +73,9 @@ class ArchiveImportTest : public test::StoreTest {
     StoreTest::SetUp();
     if (IsSkipped()) return;
     Use(indexer::Filter::Everything());
+    auto scan = indexer::MakeAccountScan(Options());
+    ASSERT_TRUE(scan.ok()) << scan.status();
+    scan_ = *std::move(scan);
   }
 
   void Use(indexer::Filter filter, ArchiveOptions options = {}) {
@@ -104,11 +107,11 @@ class ArchiveImportTest : public test::StoreTest {
   ArchiveImport::Result Import(Account& account, ArchiveImport::Subject subject = {}) {
     return ImportInto(store_.get(), account, subject);
   }
+  // `store` may be another if the account is new.
   ArchiveImport::Result ImportInto(Store* store, Account& account, ArchiveImport::Subject subject = {}) {
     EXPECT_EQ(Feed(account, *account.Export(), subject), "ok");
     port_ = std::make_unique<test::StorePort>(store);
-    test::QueryScan scan(store);
-    const absl::Status applied = import_->Apply(port_.get(), &scan);
+    const absl::Status applied = import_->Apply(port_.get(), scan_.get());
     EXPECT_TRUE(applied.ok()) << applied;
     return import_->result();
   }
@@ -152,6 +155,7 @@ class ArchiveImportTest : public test::StoreTest {
 
   std::unique_ptr<indexer::Filter> filter_;
   std::unique_ptr<ArchiveImport> import_;
+  std::unique_ptr<indexer::AccountScan> scan_;
   std::unique_ptr<test::StorePort> port_;
   std::optional<crypto::PublicKey> key_;
   std::string did_;
@@ -229,6 +233,49 @@ TEST_P(ArchiveImportTest, EveryDifference) {
   EXPECT_EQ(port_->rows_written, 0u);
 }
 
+// An account that was met with the very commit that the archive is of.
+TEST_P(ArchiveImportTest, AnAnchorOfTheSameRevIsProven) {
+  Account account = NewAccount();
+  const Write write = Write::Create(Path(kPost, "a"), Record(kPost, "a"));
+  account.Commit({write}, kNow);
+  Live(account, write, Verification::kCommit);
+  EXPECT_EQ(Import(account).updated, 1u);
+  EXPECT_THAT(Proofs(), ElementsAre("a|create|export|" + account.rev()));
+  EXPECT_EQ(Import(account).updated, 0u);
+}
+
+// More rows than are in memory at once, in three collections.
+TEST_P(ArchiveImportTest, OurRowsComeInPages) {
+  Account account = NewAccount();
+  const std::vector<std::string> collections = {"a.b.c", "a.b.d", "a.b.e"};
+  for (const std::string& collection : collections) {
+    const size_t count = collection == "a.b.d" ? 1000 : 2500;
+    for (size_t at = 0; at < count;) {
+      std::vector<Write> writes;
+      for (; writes.size() < 200 && at < count; ++at) {
+        writes.push_back(Write::Create(Path(collection, Key(at)), Record(collection, std::to_string(at))));
+      }
+      account.Commit(writes, kNow);
+    }
+  }
+  EXPECT_EQ(Import(account, {.is_new = true}).created, 6000u);
+  EXPECT_EQ(Import(account).unchanged, 6000u);
+  std::vector<Write> writes;
+  for (size_t at = 7; at < 2500; at += 50) writes.push_back(Write::Delete(Path("a.b.e", Key(at))));
+  for (size_t at = 8; at < 2500; at += 50) writes.push_back(Write::Update(Path("a.b.c", Key(at)), Record("a.b.c", "new")));
+  writes.push_back(Write::Delete(Path("a.b.c", Key(999))));
+  writes.push_back(Write::Delete(Path("a.b.c", Key(1000))));
+  writes.push_back(Write::Create(Path("a.b.c", Key(999) + "a"), Record("a.b.c", "between two pages")));
+  writes.push_back(Write::Create(Path("a.b.d", Key(5000)), Record("a.b.d", "behind a full page")));
+  account.Commit(writes, kNow);
+  const ArchiveImport::Result result = Import(account);
+  EXPECT_EQ(result.created, 2u);
+  EXPECT_EQ(result.updated, 50u);
+  EXPECT_EQ(result.deleted, 52u);
+  EXPECT_EQ(result.unchanged, 6000u - 102u);
+  EXPECT_FALSE(result.large) << "large is the difference, not the repository";
+}
+
 // An NSID that another one begins with: '-' and '.' sort before '/'.
 TEST_P(ArchiveImportTest, CollectionsWhoseNamesBeginAlike) {
   const std::vector<std::string> collections = {"a.b.c", "a.b.c-d.e", "a.b.c.d", "a.b.cd", "a.b-x.c", "a.b.c0"};
@@ -279,6 +326,20 @@ TEST_P(ArchiveImportTest, AnEmptyRepositoryEmptiesOurs) {
   EXPECT_EQ(result.deleted, 2u);
   EXPECT_EQ(Value("SELECT count(*) FROM record WHERE NOT deleted"), "0");
   EXPECT_TRUE(port_->was_tracked);
+}
+
+// A delete that came before the account was followed: that the record is not there is proven now.
+TEST_P(ArchiveImportTest, ATombstoneIsProvenAsWell) {
+  Account account = NewAccount();
+  account.Commit({Write::Create(Path(kPost, "a"), Record(kPost, "a")), Write::Create(Path(kLike, "b"), Record(kLike, "b"))}, kNow);
+  account.Commit({Write::Delete(Path(kLike, "b"))}, kNow);
+  Live(account, Write::Delete(Path(kLike, "b")), Verification::kCommit);
+  EXPECT_THAT(Proofs(), ElementsAre("b|delete|commit|" + account.rev()));
+  Import(account);
+  EXPECT_THAT(Proofs(), ElementsAre("b|delete|export|" + account.rev(), "a|create|export|" + account.rev()));
+  // Once more: nothing is left to do.
+  Import(account);
+  EXPECT_EQ(port_->rows_written, 0u);
 }
 
 TEST_P(ArchiveImportTest, AnEmptyRepositoryThatNobodyKnew) {
@@ -415,8 +476,7 @@ TEST_P(ArchiveImportTest, KeysThatAreNoRecords) {
   writer.Block(good_cid.view(), AsBytes(good));
   ASSERT_EQ(Feed(account, car), "ok") << status_;
   test::StorePort port(store_.get());
-  test::QueryScan scan(store_.get());
-  ASSERT_TRUE(import_->Apply(&port, &scan).ok());
+  ASSERT_TRUE(import_->Apply(&port, scan_.get()).ok());
   EXPECT_EQ(import_->result().records, 1u);
   EXPECT_EQ(import_->result().unusable, 2u);
   EXPECT_EQ(import_->result().created, 2u);
@@ -513,8 +573,7 @@ TEST_P(ArchiveImportTest, KilledAnywhereItGoesOn) {
     ASSERT_EQ(Feed(account, *account.Export()), "ok");
     test::StorePort killed(store_.get());
     killed.steps_left = steps;
-    test::QueryScan scan(store_.get());
-    const absl::Status status = import_->Apply(&killed, &scan);
+    const absl::Status status = import_->Apply(&killed, scan_.get());
     if (status.ok()) {
       EXPECT_GT(steps, 8u) << "all steps have been tried";
       break;
@@ -537,7 +596,7 @@ TEST_P(ArchiveImportTest, WhatTheStoreSaysOfItsFaultComesBack) {
   account.Commit({Write::Delete(Path(kPost, Key(1)))}, kNow);
   ASSERT_EQ(Feed(account, *account.Export()), "ok");
   test::StorePort port(store_.get());
-  test::QueryScan scan(store_.get());
+  test::FaultyScan scan(scan_.get());
   scan.reads_left = 0;
   EXPECT_EQ(import_->Apply(&port, &scan).code(), absl::StatusCode::kUnavailable);
   EXPECT_FALSE(port.finished);
@@ -562,8 +621,7 @@ class ArchiveFaultTest : public ArchiveImportTest {
   void TearDown() override {
     if (store_ == nullptr) return;
     test::StorePort port(store_.get());
-    test::QueryScan scan(store_.get());
-    EXPECT_EQ(import_->Apply(&port, &scan).code(), absl::StatusCode::kInternal) << "what is not proven cannot be applied";
+    EXPECT_EQ(import_->Apply(&port, scan_.get()).code(), absl::StatusCode::kInternal) << "what is not proven cannot be applied";
     EXPECT_THAT(port.begun, IsEmpty());
     EXPECT_EQ(test::Contents(*store_), before_);
   }

@@ -1,7 +1,6 @@
 #pragma once
 
-// The two ends of an import for tests: a port that writes to a real store and can fail at any step, and a scan that asks the same
-// store in SQL.
+// The two ends of an import for tests: a port that writes to a real store, and a scan of it, which can both fail at any step.
 
 #include <cstdint>
 #include <string>
@@ -108,45 +107,25 @@ class StorePort final : public pipeline::ImportPort {
   indexer::ChangeSetRecycler changes_{4};
 };
 
-// By SQL, through the writer's own connection.
-class QueryScan final : public indexer::AccountScan {
+// A scan whose database goes away.
+class FaultyScan final : public indexer::AccountScan {
  public:
-  explicit QueryScan(indexer::Store* store) : store_(store) {}
+  explicit FaultyScan(indexer::AccountScan* scan) : scan_(scan) {}
 
   absl::Status LoadCollections(std::string_view did, std::vector<std::string>* collections) override {
-    ASSIGN_OR_RETURN(const indexer::TextTable table,
-                     store_->Query("SELECT DISTINCT collection FROM record WHERE did = '" + std::string(did) +
-                                   "' AND NOT deleted ORDER BY collection"));
-    collections->clear();
-    for (const auto& row : table.rows) collections->push_back(*row[0]);
-    return absl::OkStatus();
+    return scan_->LoadCollections(did, collections);
   }
-
   absl::StatusOr<size_t> Read(std::string_view did, std::string_view collection, std::string_view after, size_t max_rows,
                               const Visit& visit) override {
     if (reads_left == 0) return UnavailableError("the database is away");
     --reads_left;
-    ASSIGN_OR_RETURN(const indexer::TextTable table,
-                     store_->Query("SELECT rkey, cid, rev, verification, CASE WHEN deleted THEN 1 ELSE 0 END FROM record WHERE did = '" +
-                                   std::string(did) + "' AND collection = '" + std::string(collection) + "' AND rkey > '" +
-                                   std::string(after) + "' ORDER BY rkey LIMIT " + std::to_string(max_rows)));
-    for (const auto& row : table.rows) {
-      indexer::RecordDigest digest;
-      digest.rkey = *row[0];
-      const std::string cid = row[1].value_or("");
-      digest.cid = cid;
-      digest.rev = *row[2];
-      digest.verification = repo::VerificationFromName(*row[3]).value_or(repo::Verification::kCid);
-      digest.deleted = *row[4] == "1";
-      visit(digest);
-    }
-    return table.rows.size();
+    return scan_->Read(did, collection, after, max_rows, visit);
   }
 
   uint64_t reads_left = UINT64_MAX;
 
  private:
-  indexer::Store* store_;
+  indexer::AccountScan* scan_;
 };
 
 }  // namespace penstock::test
