@@ -12,7 +12,8 @@ namespace {
 
 // Accounts that come with the request, in one transaction: long enough to be quick, short enough not to make a writer wait.
 constexpr size_t kPage = 1'000;
-// While they are being added their listing is open, so that the run does not end between two pages. Nobody works it off.
+// While they are being added their listing is open, so that the run does not end between two pages. Whoever finds listings for a
+// service leaves it alone for so long, and knows nothing to do with it then.
 constexpr int64_t kAddingLease = 3'600'000'000;
 
 }  // namespace

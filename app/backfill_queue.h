@@ -24,8 +24,8 @@ struct FetchRequest {
 // "resync did:plc:…" for one, "resync 12 accounts 9f3a…" for more: the same accounts in any order give the same words.
 std::string SubjectOf(const std::string& what, std::vector<std::string> dids);
 
-// Opens the run or finds the open one again, and adds what is missing in it: asking twice is harmless. A run that was cut short
-// while its accounts were added does not end before its lease on that is over, an hour. Returns the run's id. Errors: those of
+// Opens the run or finds the open one again, and adds what is missing in it: asking twice is harmless. If this ends while accounts
+// are still being added, the run stays open until the same is asked for once more. Returns the run's id. Errors: those of
 // BackfillStore.
 absl::StatusOr<int64_t> QueueRequest(const FetchRequest& request, const Clock& clock, sync::BackfillStore* queue);
 

@@ -16,6 +16,8 @@ namespace {
 
 using Key = std::tuple<std::string, std::string, std::string>;  // host, method, argument
 
+constexpr int64_t kRun = 1;
+
 Key KeyOf(const sync::Listing& listing) { return {listing.host, listing.method, listing.argument}; }
 
 absl::Status NotHere() { return absl::UnimplementedError("a dry run has no tasks"); }
@@ -34,6 +36,7 @@ class DryRun::Impl {
 
   absl::Status LoadListings(int64_t now_us, size_t limit, std::vector<sync::Listing>* listings) {
     std::lock_guard lock(mutex_);
+    listings->clear();
     for (const auto& [key, listing] : open_) {
       if (listings->size() >= limit) break;
       if (listing.not_before <= now_us) listings->push_back(listing);
@@ -67,6 +70,7 @@ class DryRun::Impl {
   // What is read of the store. Own table alone: its methods are not thread-safe.
   absl::Status LoadKnown(std::string_view after, size_t limit, std::vector<sync::KnownAccount>* accounts) {
     std::lock_guard lock(mutex_);
+    accounts->clear();
     return known_ != nullptr ? known_->LoadKnown(after, limit, accounts) : absl::OkStatus();
   }
   absl::StatusOr<sync::KnownAccount> FindKnown(std::string_view did) {
@@ -107,7 +111,8 @@ class DryRun::Impl {
  private:
   void AddLocked(std::span<const sync::Listing> listings) {
     for (const sync::Listing& listing : listings) {
-      if (added_.insert(absl::Hash<Key>()(KeyOf(listing))).second) open_.emplace(KeyOf(listing), listing);
+      if (!added_.insert(absl::Hash<Key>()(KeyOf(listing))).second) continue;
+      open_.emplace(KeyOf(listing), listing).first->second.run = kRun;
     }
   }
 
@@ -150,9 +155,12 @@ class DryRun::View final : public sync::BackfillStore {
 
   absl::StatusOr<int64_t> OpenRun(sync::RunKind, std::string_view, int64_t, bool* made) override {
     if (made != nullptr) *made = false;
-    return 1;
+    return kRun;
   }
-  absl::Status LoadRuns(bool, std::vector<sync::BackfillRun>*) override { return absl::OkStatus(); }
+  absl::Status LoadRuns(bool, std::vector<sync::BackfillRun>* runs) override {
+    runs->assign(1, {kRun, sync::RunKind::kManual, "dry run", sync::RunState::kOpen, 0, 0});
+    return absl::OkStatus();
+  }
   absl::Status LoadTotals(int64_t, sync::RunTotals*) override { return absl::OkStatus(); }
   absl::Status CancelRun(int64_t, int64_t) override { return absl::OkStatus(); }
   absl::Status EndFinishedRuns(int64_t, std::vector<sync::BackfillRun>*) override { return absl::OkStatus(); }

@@ -11,6 +11,8 @@ int main(int argc, char** argv) {
   try {
     penstock::app::Cli cli;
     penstock::app::RegisterRun(cli);
+    penstock::app::RegisterBackfill(cli);
+    penstock::app::RegisterResync(cli);
     penstock::app::RegisterDemo(cli);
     penstock::app::RegisterReplay(cli);
     penstock::app::RegisterRecord(cli);

@@ -88,8 +88,14 @@ struct BackfillCommand {
         known.reset();
       }
     }
-    ASSIGN_OR_RETURN(const FilterFlags completed, CompleteFilter(flags.filter, collections, known.get()));
-    ASSIGN_OR_RETURN(const indexer::Filter wanted, completed.Make(/*optional=*/false));
+    absl::StatusOr<FilterFlags> completed = CompleteFilter(flags.filter, collections, known.get());
+    if (absl::IsInvalidArgument(completed.status())) {
+      // Nothing is kept, so nobody has to say what.
+      completed = flags.filter;
+      completed->collections = {"*"};
+    }
+    RETURN_IF_ERROR(completed.status());
+    ASSIGN_OR_RETURN(const indexer::Filter wanted, completed->Make(/*optional=*/false));
     ASSIGN_OR_RETURN(pipeline::PipelineOptions options, flags.pipeline.Make(&wanted, &clock, &counters));
     flags.backfill.LimitHosts(&flags.resolver);
     flags.resolver.trusted_origins = OriginsOf(flags.sources());
@@ -97,7 +103,7 @@ struct BackfillCommand {
     ASSIGN_OR_RETURN(const Identities identities, flags.resolver.Make(options, {}));
     ASSIGN_OR_RETURN(backfill::FinderOptions finder_options, MakeFinderOptions(flags.backfill, flags.sources()));
     finder_options.decide = false;
-    finder_options.rules = completed.Rules();
+    finder_options.rules = completed->Rules();
     // Here a person waits, and nothing is lost when a host is left out.
     finder_options.retry_first_us = finder_options.retry_most_us = 2'000'000;
 
