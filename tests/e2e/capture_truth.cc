@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "tests/support/shared_data.h"
 
@@ -113,7 +114,9 @@ CaptureTruth::Event CaptureTruth::Take(const std::string& stream, const json::ob
   const bool here = !as_pds || HostInForce(did, stream, message.at("seq").as_int64()) == hosts_.at(stream);
   if (type == "#account") {
     if (!here) return {Fate::kRefused, "account_wrong_host", ""};
-    account.active = message.at("active").as_bool();
+    const bool was_active = std::exchange(account.active, message.at("active").as_bool());
+    // What it did while it was away was ignored.
+    if (account.active && !was_active && account.sync_state == "synchronized") account.sync_state = "partial";
     account.seen = true;
     return {};
   }
