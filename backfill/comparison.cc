@@ -72,7 +72,6 @@ absl::Status Comparison::EnterCollection(std::string_view collection) {
   rows_ = row_ = 0;
   last_page_ = true;
   const auto held = std::lower_bound(held_.begin(), held_.end(), collection_);
-  // Where we have tombstones at most, a record of the repository is missing, and the guard knows them, too.
   if (held == held_.end() || *held != collection_) return absl::OkStatus();
   met_[static_cast<size_t>(held - held_.begin())] = true;
   if (!wanted_.any()) return absl::OkStatus();

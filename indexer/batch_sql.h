@@ -41,9 +41,9 @@ struct PurgeSql {
 // Of an account's rows, in both dialects. A look-up for each collection: the rows of one are passed by.
 inline constexpr std::string_view kCollectionsSql =
     "WITH RECURSIVE c AS ("
-    "SELECT (SELECT r.collection FROM record r WHERE r.did = $1 AND NOT r.deleted ORDER BY r.collection LIMIT 1) "
+    "SELECT (SELECT r.collection FROM record r WHERE r.did = $1 ORDER BY r.collection LIMIT 1) "
     "AS collection UNION ALL "
-    "SELECT (SELECT r.collection FROM record r WHERE r.did = $1 AND r.collection > c.collection AND NOT r.deleted "
+    "SELECT (SELECT r.collection FROM record r WHERE r.did = $1 AND r.collection > c.collection "
     "ORDER BY r.collection LIMIT 1) FROM c WHERE c.collection IS NOT NULL) "
     "SELECT collection FROM c WHERE collection IS NOT NULL";
 inline constexpr std::string_view kDigestsSql =

@@ -75,7 +75,7 @@ class AccountScan {
  public:
   virtual ~AccountScan() = default;
 
-  // The collections that it has rows of (tombstones alone do not count), in the order of their bytes. A look-up each.
+  // The collections that it has rows of, be they tombstones, in the order of their bytes. A look-up each.
   virtual absl::Status LoadCollections(std::string_view did, std::vector<std::string>* collections) = 0;
   // Up to `max_rows` rows of one collection behind `after`, tombstones included, in the order of rkey; fewer only at the end.
   using Visit = std::function<void(const RecordDigest&)>;
