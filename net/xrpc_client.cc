@@ -235,6 +235,8 @@ class XrpcClient::Impl {
     }
     if (busy_until_.size() <= options_.gate.max_hosts) return;
     std::erase_if(busy_until_, [&](const auto& entry) { return entry.second <= now; });
+    // The gate still knows; whoever asks there is refused.
+    if (busy_until_.size() > options_.gate.max_hosts) busy_until_.erase(busy_until_.begin());
   }
 
   const XrpcClientOptions options_;
