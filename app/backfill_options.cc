@@ -195,6 +195,8 @@ absl::StatusOr<std::unique_ptr<Backfill>> Backfill::Make(BackfillSetup setup) {
     for (const std::string& host : source.hosts) coordinator.upstreams.push_back(OriginOf(host));
   }
   coordinator.queue_unsettled = setup.service;
+  // With nothing else to do a person waits for each look at the queue.
+  if (!setup.service) coordinator.poll_us = made->finder_options_.poll_us = 250'000;
   made->setup_ = std::move(setup);
   return made;
 }

@@ -87,10 +87,14 @@ struct RunCommand {
     return status;
   }
 
-  // Null where nothing is to be fetched: switched off, or a level that keeps no chains.
+  // Null where nothing is to be fetched: switched off, a level that keeps no chains, or a clock that stands, by which nothing
+  // would ever be due again.
   absl::StatusOr<std::unique_ptr<Backfill>> MakeBackfill(const ServiceOptions& service, const Identities& identities,
                                                          const indexer::Store& opened) {
-    if (!backfill.on() || service.pipeline.verify != repo::Verification::kFull) return nullptr;
+    if (!backfill.on() || service.pipeline.verify != repo::Verification::kFull || !pipeline.now.empty()) {
+      Log(service.pipeline.log, LogLevel::kInfo, "backfill is off: repositories are not fetched, gaps and broken chains stay");
+      return nullptr;
+    }
     BackfillSetup setup;
     setup.flags = &backfill;
     setup.store = &store;

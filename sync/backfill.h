@@ -67,7 +67,8 @@ struct RunTotals {
 
 // Where accounts of a run come from. `host` is an origin ("https://host[:port]"), or empty for our own store.
 // Methods: "listReposByCollection" (argument: an NSID), "listRepos", "listHosts", "describeRepo" (argument: a DID), "known" (our
-// table `repo`), "compare" (our table `repo`, each against its host's getLatestCommit).
+// table `repo`), "compare" (our table `repo`, each against its host's getLatestCommit), "given" (accounts that an operator names:
+// open while they are being added, by whoever adds them).
 struct Listing {
   int64_t run = 0;
   std::string host = {}, method = {}, argument = {};

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
 #include <filesystem>
@@ -217,13 +218,33 @@ TEST_P(BackfillVerbs, WhatFailsIsNamedAndTheStatusIsOne) {
   EXPECT_EQ(Number("SELECT count(*) FROM visible_record WHERE did = '" + spoilt + "'"), 3);
 }
 
-TEST_P(BackfillVerbs, AnAccountWithoutAKeyWaits) {
-  const std::string unknown = accounts_[5]->did();
+TEST_P(BackfillVerbs, WithoutAKeyNothingIsTakenIn) {
+  const std::string unknown = accounts_[5]->did(), keyless = accounts_[6]->did();
   host_->Forget(unknown);
-  const ProgramRun run = Backfill({"--collections", "*", "--all"}, 6);
+  host_->SetDocument(keyless, R"({"id":")" + keyless + R"(","service":[{"id":"#atproto_pds",)" +
+                                  R"("type":"AtprotoPersonalDataServer","serviceEndpoint":")" + host_->url() + R"("}]})");
+  const ProgramRun run = Backfill({"--collections", "*", "--all"});
   EXPECT_EQ(run.exit_code, 1) << run.err;
-  EXPECT_THAT(run.err, HasSubstr("11 of 12 accounts done"));
-  EXPECT_EQ(Number("SELECT count(*) FROM record WHERE did = '" + unknown + "'"), 0);
+  EXPECT_THAT(run.err, HasSubstr("10 of 12 accounts done"));
+  const auto cause = [&](const std::string& did) {
+    const auto rows = store_.Query("SELECT state, cause FROM backfill_task WHERE did = '" + did + "'");
+    return rows.empty() ? "" : rows[0][0].value_or("") + " " + rows[0][1].value_or("");
+  };
+  EXPECT_EQ(cause(unknown), "failed did_not_found");
+  EXPECT_EQ(cause(keyless), "failed did_no_key");
+  EXPECT_EQ(Number("SELECT count(*) FROM record WHERE did IN ('" + unknown + "', '" + keyless + "')"), 0);
+}
+
+TEST_P(BackfillVerbs, WhileTheDirectoryIsAwayAccountsWait) {
+  std::vector<std::string> args = Args({"backfill", "--dids", accounts_[0]->did(), "--collections", "*", "--give-up-after", "4"});
+  *std::find(args.begin(), args.end(), host_->url()) = "http://127.0.0.1:1";  // where the directory should be
+  const ProgramRun run = RunProgram(args);
+  EXPECT_EQ(run.exit_code, 1) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("identity_unavailable 1"));
+  EXPECT_EQ(Number("SELECT count(*) FROM backfill_task WHERE state = 'failed'"), 0) << "it is waited for";
+  // The same command, now that the directory is there.
+  EXPECT_EQ(RunProgram(Args({"backfill", "--dids", accounts_[0]->did(), "--collections", "*"})).exit_code, 0);
+  EXPECT_EQ(Notes(), 3);
 }
 
 TEST_P(BackfillVerbs, KilledItGoesOnWhereItWas) {
