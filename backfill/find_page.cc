@@ -228,7 +228,13 @@ absl::Status FindPage::Sort(const net::ListedRepo& repo, std::vector<AccountQues
       // Whose chain is not whole is fetched anyway (the standing run). A list by collection says nothing but names; "compare"
       // asks about those.
       const bool newer = !UsableRev(repo.rev, context_->clock->NowMicros()).empty() && repo.rev > known->rev;
-      if (!by_collection && (newer || repo.active != known->active)) AddSeed(repo.did, repo.rev, listing_.host);
+      if (by_collection) return absl::OkStatus();
+      // Whether it is active is no matter of revs: without one nobody takes ours for good enough.
+      if (repo.active != known->active) {
+        AddSeed(repo.did, {}, listing_.host);
+      } else if (newer) {
+        AddSeed(repo.did, repo.rev, listing_.host);
+      }
       return absl::OkStatus();
     }
   }
@@ -318,7 +324,7 @@ void FindPage::Finish() {
   listing_.cursor = next_cursor_;
   listing_.done = last_;
   listing_.attempts = 0;
-  listing_.not_before = 0;
+  listing_.not_before = context_->clock->NowMicros();  // behind those that wait already
   if (listing_.cause != kTooManyAccounts) listing_.cause.clear();
   context_->counters->Count("backfill_listing_pages");
   if (!seeds_.empty()) context_->counters->Count("backfill_accounts_found", seeds_.size());

@@ -135,7 +135,7 @@ std::vector<Listing> ListingsForGap(const sync::OpenGap& gap, const FinderOption
   for (const FinderHost& host : hosts) {
     if (host.pds) {
       listings.push_back(At(host.origin, "compare", ""));
-      listings.push_back(At(host.origin, "listRepos", JoinPatterns(options.rules)));
+      if (!options.rules.empty()) listings.push_back(At(host.origin, "listRepos", JoinPatterns(options.rules)));
       continue;
     }
     if (!std::exchange(compared, true)) listings.push_back(At(host.origin, "compare", ""));

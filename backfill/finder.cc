@@ -27,8 +27,6 @@ using sync::RunKind;
 // Listings that are looked at for whose turn it is; pages that rest because their host does are besides those that ask.
 constexpr size_t kListingsAtOnce = 256;
 constexpr size_t kRestingPages = 4;  // per page that asks
-// How long a store that is away is left alone.
-constexpr int64_t kStoreRestUs = 1'000'000;
 
 using ListingKey = std::tuple<int64_t, std::string, std::string, std::string>;
 ListingKey KeyOf(const Listing& listing) { return {listing.run, listing.host, listing.method, listing.argument}; }
@@ -55,8 +53,6 @@ class Finder::Impl {
   Impl(FinderOptions options, std::unique_ptr<sync::BackfillStore> store, net::XrpcClient* client, identity::Resolver* resolver,
        const indexer::Filter* filter, const Clock* clock, Counters* counters, Logger log)
       : options_(std::move(options)), store_(std::move(store)), log_(std::move(log)), random_(std::random_device{}()) {
-    // A filter always includes something.
-    if (options_.rules.empty()) options_.rules = {"*"};
     // Collections that the filter excludes need not be asked for.
     std::erase_if(options_.known_nsids, [&](const std::string& nsid) { return !WantsCollection(*filter, nsid); });
     context_ = {&options_, store_.get(), client, resolver, filter, clock, counters, nullptr};
@@ -106,7 +102,7 @@ class Finder::Impl {
           if (!std::exchange(store_was_away_, true)) {
             Log(log_, LogLevel::kWarning, "finding accounts waits for the store: " + std::string(status.message()));
           }
-          store_at = now + kStoreRestUs;
+          store_at = now + options_.poll_us;
           look = true;
         } else {
           work_.clear();

@@ -3,6 +3,10 @@
 // Finds the accounts that runs are about: works off listings (sync/backfill.h), page by page, at many hosts at once and each
 // within its limits; every page is durable with its cursor before the next is asked for. docs/backfill.md says which method is
 // used where, and what a host that does not serve one means.
+//
+// Arguments of listings. "listReposByCollection": an NSID. "listRepos" and "listHosts": patterns of collections (an NSID,
+// "prefix.*"), separated by spaces; accounts without a collection that matches one are left out, and without a pattern all are
+// meant. "describeRepo": a DID, then such patterns. "known" and "compare": none. Of "compare" at a PDS only its accounts.
 
 #include <atomic>
 #include <cstdint>
@@ -32,7 +36,7 @@ struct FinderOptions {
   // Look at the filter and the gaps (backfill/decision.h), at start and every `poll_us`, and open the runs that follow. False:
   // only the listings that are there are worked off.
   bool decide = true;
-  std::vector<std::string> rules;        // what the filter includes, as written
+  std::vector<std::string> rules;        // what the filter includes, as written; none if it lets no record in
   std::vector<std::string> known_nsids;  // collections of the lexicons and projections known here
   int64_t poll_us = 1'000'000;
   std::vector<FinderHost> hosts;          // of the sources; the operator's choice, so trusted

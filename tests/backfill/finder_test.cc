@@ -13,15 +13,13 @@
 #include <thread>
 
 #include "base/status.h"
-#include "fixtures/directory/directory.h"
-#include "repo/syntax.h"
+#include "tests/backfill/finder_testing.h"
 #include "tests/support/backfill/memory_backfill_store.h"
 #include "tests/support/identity/scripted_resolver.h"
 
 namespace penstock::backfill {
 namespace {
 
-using fixtures::Directory;
 using fixtures::DirectoryReply;
 using fixtures::HostedRepo;
 using fixtures::HostingFault;
@@ -36,60 +34,10 @@ using testing::IsEmpty;
 using testing::SizeIs;
 using testing::UnorderedElementsAre;
 
-constexpr int64_t kNow = 1'757'000'000'000'000;
-constexpr int64_t kSecond = 1'000'000;
-
-// "did:plc:aaaa…" with the number in base 26 at its end, so that a greater number is a greater DID.
-std::string Did(int number) {
-  std::string id(24, 'a');
-  for (size_t at = id.size(); number > 0; number /= 26) id[--at] = static_cast<char>('a' + number % 26);
-  return "did:plc:" + id;
-}
-std::vector<std::string> Dids(std::initializer_list<int> numbers) {
-  std::vector<std::string> dids;
-  for (const int number : numbers) dids.push_back(Did(number));
-  return dids;
-}
-std::string Rev(int number) { return repo::Tid::FromMicros(kNow - 1'000 * kSecond + number, 0).ToString(); }
-
-// A host: a relay, a PDS or a directory of collections.
-class Host {
- public:
-  explicit Host(bool pds) : pds_(pds) { hosting().RemoveRepo("", Did(0)); }  // it serves all methods, and has nothing
-  std::string url() const { return server_->url(); }
-  std::string authority() const { return url().substr(url().find("://") + 3); }
-  FinderHost finder() const { return {url(), pds_}; }
-  Directory& server() { return *server_; }
-  fixtures::Hosting& hosting() { return server_->hosting(); }
-
-  void Add(int number, std::vector<std::string> collections, int rev = 1) {
-    HostedRepo repo;
-    repo.did = Did(number);
-    repo.rev = Rev(rev);
-    repo.head = "bafyreihyrpefhacm6kkp4ql6j6udakdit7g3dmkzfriqfykhjw6cad5lrm";
-    repo.collections = std::move(collections);
-    std::sort(repo.collections.begin(), repo.collections.end());
-    hosting().SetRepo("", std::move(repo));
-  }
-  size_t Asked(std::string_view method, std::string_view did = {}) { return hosting().Count(method, did); }
-  int Fail(HostingFault fault) { return hosting().AddFault(std::move(fault)); }
-
- private:
-  const bool pds_;
-  std::unique_ptr<Directory> server_ = *Directory::Start();
-};
-
 class FinderTest : public testing::Test {
  protected:
   FinderTest() {
-    net::XrpcClientOptions options;
-    options.http.allow_private_addresses = true;
-    options.gate.per_second = 10'000;
-    options.gate.burst = 10'000;
-    options.gate.backoff_first = std::chrono::milliseconds(20);
-    options.gate.backoff_max = std::chrono::milliseconds(50);
-    options.timeout = std::chrono::milliseconds(400);
-    client_ = *net::XrpcClient::Create(options, &clock_, &counters_);
+    client_ = *net::XrpcClient::Create(HastyClient(), &clock_, &counters_);
     options_.poll_us = 3'000;
   }
 
@@ -114,14 +62,7 @@ class FinderTest : public testing::Test {
   }
   void Stop() { finder_.reset(); }
 
-  bool Wait(const std::function<bool()>& reached, std::chrono::milliseconds most = std::chrono::seconds(20)) {
-    const auto until = std::chrono::steady_clock::now() + most;
-    while (!reached()) {
-      if (std::chrono::steady_clock::now() > until) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return true;
-  }
+  bool Wait(const std::function<bool()>& reached) { return WaitUntil(reached); }
   // Some turns of the finder's loop.
   void Linger() { std::this_thread::sleep_for(std::chrono::milliseconds(60)); }
   // Waits as long as it takes: time passes in big steps, so nothing is asked twice because of a wait that is too short.
@@ -175,7 +116,7 @@ class FinderTest : public testing::Test {
     KnownAccount account;
     account.did = Did(number);
     account.sync_state = state;
-    account.rev = rev == 0 ? "" : Rev(rev);
+    account.rev = rev == 0 ? "" : RevOf(rev);
     account.active = active;
     account.status = std::move(status);
     account.pds = std::move(pds);
@@ -280,7 +221,7 @@ TEST_F(FinderTest, APdsListsItsAccountsAndDescribesEach) {
   pds.Add(5, {"space.atbbx.post"});
   Follow({"space.atbb.*"}, {&pds});
   Find();
-  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + Rev(1), Did(3) + " " + Rev(1)));
+  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + RevOf(1), Did(3) + " " + RevOf(1)));
   EXPECT_EQ(pds.Asked("listRepos"), 1u);
   EXPECT_EQ(pds.Asked("describeRepo"), 5u);
 }
@@ -294,7 +235,7 @@ TEST_F(FinderTest, AnExcludedCollectionIsNoReason) {
   filter.collections = {"space.atbb.*", "-space.atbb.reaction"};
   *filter_ = *indexer::Filter::Make(filter);
   Find();
-  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + Rev(1)));
+  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + RevOf(1)));
 }
 
 TEST_F(FinderTest, WhereNothingIsServedTheNextBestIsAsked) {
@@ -311,7 +252,7 @@ TEST_F(FinderTest, WhereNothingIsServedTheNextBestIsAsked) {
   Find();
   EXPECT_THAT(Listings(), ElementsAre("listReposByCollection space.atbb.post not_served", "listHosts space.atbb.post not_served",
                                       "listRepos space.atbb.post"));
-  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + Rev(1), Did(3) + " " + Rev(1)));
+  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + RevOf(1), Did(3) + " " + RevOf(1)));
   EXPECT_EQ(relay.Asked("describeRepo"), 0u) << "a relay has no repositories";
   EXPECT_EQ(pds.Asked("describeRepo"), 4u);
 }
@@ -348,7 +289,7 @@ TEST_F(FinderTest, InactiveAccountsAreKeptInMindWhereTheyLive) {
   other.Add(3, {"space.atbb.post"});
   Follow({"space.atbb.*"}, {&pds});
   Find();
-  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + Rev(1), Did(3) + " " + Rev(1)));
+  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + RevOf(1), Did(3) + " " + RevOf(1)));
 }
 
 // ---- Crashes
@@ -476,7 +417,7 @@ TEST_F(FinderTest, FaultsOfAHostAreWaitedOut) {
     test::MemoryQueue fresh;
     for (const int n : {1, 2, 3}) relay.Add(n, {"space.atbb.post"});
     relay.hosting().SetPageLimit(1);
-    HostingFault fault = kind == 0   ? HostingFault::Limited("2")
+    HostingFault fault = kind == 0   ? HostingFault::Limited("1")
                          : kind == 1 ? HostingFault::Status(503)
                          : kind == 2 ? HostingFault::Drop()
                          : kind == 3 ? HostingFault::Stall()
@@ -655,11 +596,11 @@ TEST_F(FinderTest, AnAccountThatItsHostCannotDescribeIsAskedAboutAgain) {
   ASSERT_TRUE(WaitAdvancing([&] { return queue_.saves() >= 1; }, kSecond));
   EXPECT_THAT(Listings(), ElementsAre("listRepos space.atbb.*",
                                       "describeRepo " + Did(2) + " space.atbb.* (open) host_unavailable"));
-  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + Rev(1), Did(3) + " " + Rev(1)));
+  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + RevOf(1), Did(3) + " " + RevOf(1)));
   pds.hosting().ClearFaults();
   ASSERT_TRUE(WaitAdvancing([&] { return AllListed(); }));
   Stop();
-  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + Rev(1), Did(2), Did(3) + " " + Rev(1)));
+  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + RevOf(1), Did(2), Did(3) + " " + RevOf(1)));
 }
 
 TEST_F(FinderTest, AHostThatDescribesNobodyForNowIsListedAgain) {
@@ -683,7 +624,7 @@ TEST_F(FinderTest, AHostWithoutDescriptionsIsFetchedWhole) {
   Serve(1, pds.url());
   Follow({"space.atbb.*"}, {&pds});
   Find();
-  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + Rev(1))) << "the archive alone can tell";
+  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + RevOf(1))) << "the archive alone can tell";
 }
 
 // ---- Gaps
@@ -724,8 +665,8 @@ TEST_F(FinderTest, AGapOfARelayIsComparedAccountByAccount) {
   EndRuns();
   Find();
   ASSERT_THAT(Runs(), ElementsAre("filter space.atbb.post done", "gap " + subject + " open"));
-  EXPECT_THAT(queue_.tasks(2), ElementsAre(Did(kNewer) + " " + Rev(7), Did(kDeleted), Did(kDeactivated), Did(kBack) + " " + Rev(5),
-                                           Did(kUnknownPds) + " " + Rev(6), Did(kForgotten), Did(kNew)));
+  EXPECT_THAT(queue_.tasks(2), ElementsAre(Did(kNewer) + " " + RevOf(7), Did(kDeleted), Did(kDeactivated), Did(kBack) + " " + RevOf(5),
+                                           Did(kUnknownPds) + " " + RevOf(6), Did(kForgotten), Did(kNew)));
   EXPECT_EQ(one.Asked("getLatestCommit") + two.Asked("getLatestCommit"), 8u) << "each once, at its own host";
   EXPECT_EQ(relay.Asked("getLatestCommit"), 0u);
 }
@@ -743,7 +684,7 @@ TEST_F(FinderTest, AnAccountWhoseHostIsDownIsComparedWithTheRelay) {
   Start();
   ASSERT_TRUE(WaitAdvancing([&] { return AllListed(); }));
   Stop();
-  EXPECT_THAT(queue_.tasks(2), ElementsAre(Did(2) + " " + Rev(6), Did(3)));
+  EXPECT_THAT(queue_.tasks(2), ElementsAre(Did(2) + " " + RevOf(6), Did(3)));
 }
 
 TEST_F(FinderTest, WhenNobodyAnswersAComparisonTheQueueWaitsForThem) {
@@ -783,8 +724,8 @@ TEST_F(FinderTest, AGapOfAPdsIsClosedWithItsOwnAccounts) {
   Find();
   int64_t gap_run = 0;
   for (const sync::BackfillRun& run : queue_.runs()) gap_run = run.subject == subject ? run.id : gap_run;
-  EXPECT_THAT(queue_.tasks(gap_run), ElementsAre(Did(kNewer) + " " + Rev(8), Did(kGone), Did(kNoHostHere) + " " + Rev(9),
-                                                 Did(kHidden), Did(kNew) + " " + Rev(2)));
+  EXPECT_THAT(queue_.tasks(gap_run), ElementsAre(Did(kNewer) + " " + RevOf(8), Did(kGone), Did(kNoHostHere) + " " + RevOf(9),
+                                                 Did(kHidden), Did(kNew) + " " + RevOf(2)));
   EXPECT_EQ(elsewhere.hosting().Count(""), 0u);
 }
 
@@ -796,7 +737,7 @@ TEST_F(FinderTest, AGapOfARelayThatIsNotFollowedAnyMoreIsClosedWithTheNewOne) {
   relay.Add(2, {"space.atbb.post"});
   Follow({"space.atbb.post"}, {&relay});
   Find();
-  EXPECT_THAT(queue_.tasks(2), ElementsAre(Did(1) + " " + Rev(6), Did(2)));
+  EXPECT_THAT(queue_.tasks(2), ElementsAre(Did(1) + " " + RevOf(6), Did(2)));
 }
 
 TEST_F(FinderTest, ComparingGoesOnWhereItWasKilled) {
@@ -842,6 +783,20 @@ TEST_F(FinderTest, ARevThatNoArchiveCouldHaveIsNotBelieved) {
 }
 
 // ---- Decisions, as they are carried out
+
+// A filter that lets only deletions in: what came before is of no use.
+TEST_F(FinderTest, WithoutARuleNobodyIsLookedFor) {
+  Host relay(false), pds(true);
+  OpenGap(pds.authority());
+  Know(1, 5, true, "", pds.url());
+  pds.Add(1, {}, 6);
+  pds.Add(2, {"space.atbb.post"});
+  Follow({"space.atbb.post:delete"}, {&relay, &pds});
+  options_.rules.clear();
+  Find();
+  EXPECT_THAT(Runs(), ElementsAre(HasSubstr("gap ")));
+  EXPECT_THAT(queue_.tasks(1), ElementsAre(Did(1) + " " + RevOf(6)));
+}
 
 TEST_F(FinderTest, ANarrowedFilterAsksNobodyAndAWideOneAgain) {
   Host relay(false);
