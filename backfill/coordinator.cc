@@ -196,17 +196,33 @@ class Coordinator::Impl {
     // Nobody is taken in twice at once.
     if (letting_go_ && crew_.under_way() > 0) return absl::OkStatus();
     letting_go_ = false;
-    if (!more_may_be_due_) return absl::OkStatus();
+    if (in_doubt_since_us_ > 0) RETURN_IF_ERROR(SettleDoubt());
+    if (in_doubt_since_us_ > 0 || !more_may_be_due_) return absl::OkStatus();
     // Some at a time, and not one for each that ends.
     const size_t room = options_.claim - std::min(options_.claim, held());
     if (room == 0 || room < options_.claim / 4) return absl::OkStatus();
     const int64_t now_us = Now(), until_us = now_us + options_.lease_us;
     std::vector<sync::BackfillTask> tasks;
-    RETURN_IF_ERROR(store_->Claim(options_.owner, now_us, until_us, room, &tasks));
+    const absl::Status claimed = store_->Claim(options_.owner, now_us, until_us, room, &tasks);
+    if (!claimed.ok()) in_doubt_since_us_ = MonotonicMicros();
+    RETURN_IF_ERROR(claimed);
     leased_until_us_ = held() == 0 ? until_us : std::min(leased_until_us_, until_us);
     more_may_be_due_ = tasks.size() == room;
     has_looked_ = true;
     claimed_.insert(claimed_.end(), std::make_move_iterator(tasks.begin()), std::make_move_iterator(tasks.end()));
+    return absl::OkStatus();
+  }
+
+  // A claim whose answer was lost may have taken tasks that we know nothing of, and that are ours as long as we renew the others.
+  // So all that we hold comes to its end first, or is given up after the time of a lease; what is left then is nobody's.
+  absl::Status SettleDoubt() {
+    if (held() > 0 || crew_.under_way() > 0) {
+      if (MonotonicMicros() - in_doubt_since_us_ > options_.lease_us && held() > 0) LoseLease();
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(store_->Renew(options_.owner, Now() - 1));
+    RETURN_IF_ERROR(store_->Recover(options_.owner_prefix, options_.owner, Now()));
+    in_doubt_since_us_ = 0;
     return absl::OkStatus();
   }
 
@@ -390,6 +406,7 @@ class Coordinator::Impl {
   bool letting_go_ = false;                 // the lease is over, and some are not back yet
   int64_t leased_until_us_ = 0;             // by the clock; all below are monotonic
   int64_t next_poll_us_ = 0, next_renewal_us_ = 0, next_purge_us_ = 0;
+  int64_t in_doubt_since_us_ = 0;           // a claim's answer was lost
   absl::Status failed_;
 
   mutable std::mutex stats_mutex_;
