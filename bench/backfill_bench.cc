@@ -41,7 +41,7 @@ namespace {
 using namespace penstock;  // NOLINT: a program
 
 constexpr size_t kPiece = 64 * 1024;  // as a network reader takes them
-constexpr int kRounds = 3;            // the best of each counts
+constexpr int kRounds = 5;            // the best of each counts
 constexpr size_t kThreads = 2;
 
 [[noreturn]] void Die(const std::string& words) {
