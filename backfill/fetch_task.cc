@@ -119,7 +119,15 @@ StepResult FetchTask::TakeIn(const pipeline::AccountView& view) {
 // say.
 StepResult FetchTask::AskWhetherBack() {
   StepResult result;
-  const std::optional<net::RepoStatus> status = AskStatus(Home(), &result);
+  std::optional<net::RepoStatus> status = AskStatus(Home(), &result);
+  if (status && !status->active) {
+    StepResult silent = Fault(kCauseAccountInactive);
+    if (HasMoved(&silent)) {
+      status = AskStatus(Home(), &result);
+    } else if (silent.end != End::kFault || silent.cause != kCauseAccountInactive) {
+      return silent;
+    }
+  }
   if (!status) {
     const bool no_word = result.end == End::kFault && ClassOf(result.cause) != FaultClass::kSlowWorld;
     return no_word ? StepResult() : result;
@@ -185,11 +193,8 @@ StepResult FetchTask::FetchHealing(std::string_view upstream) {
     if (!refreshed_ && MayBeKeyFault(result.cause)) {
       refreshed_ = true;
       if (Relearn(identity::Ask::kRefresh, &result)) continue;
-    } else if (!resolved_anew_ && upstream.empty() && result.cause == kCauseRepoNotFound) {
-      // Perhaps it has moved (protocol 8.2).
-      resolved_anew_ = true;
-      resources_.resolver->Purge(did());
-      if (Relearn(identity::Ask::kCached, &result)) continue;
+    } else if (upstream.empty() && (result.cause == kCauseRepoNotFound || result.cause == kCauseAccountInactive)) {
+      if (HasMoved(&result)) continue;
     }
     return result;
   }
@@ -212,6 +217,13 @@ StepResult FetchTask::FetchFrom(const net::XrpcHost& host) {
   return Download(resources_.client, host, subject, limits_, *job_->recall, import_.get());
 }
 
+// Protocol 8.2. Its old host says that it is not there, or not active, and is believed only if the document names it now.
+bool FetchTask::HasMoved(StepResult* result) {
+  if (std::exchange(resolved_anew_, true)) return false;
+  resources_.resolver->Purge(did());
+  return Relearn(identity::Ask::kCached, result);
+}
+
 bool FetchTask::Relearn(identity::Ask ask, StepResult* result) {
   const auto reply = std::make_shared<Reply<identity::Answer>>();
   resources_.resolver->Resolve(did(), {}, ask, [reply](const identity::Answer& answer) { reply->Set(answer); });
@@ -222,7 +234,7 @@ bool FetchTask::Relearn(identity::Ask ask, StepResult* result) {
   }
   if (!answer || !answer->status.ok() || answer->identity == nullptr) {
     // The verdict stands for now; another one may come of the next attempt.
-    if (result->cause == kCauseRepoNotFound) {
+    if (result->cause == kCauseRepoNotFound || result->cause == kCauseAccountInactive) {
       const absl::Status why = answer ? answer->status : DeadlineExceededError("the resolver did not answer");
       *result = Fault(kCauseIdentityUnavailable, why.ok() ? UnavailableError("no identity") : why);
     }
@@ -246,7 +258,13 @@ StepResult FetchTask::Conclude(StepResult result, const net::XrpcHost& host) {
   if (asked.end != End::kFault) return asked;
   const bool no_word = asked.cause == kCauseRepoNotFound || asked.cause == kCauseHostRefused;
   if (!no_word) return asked.cause == kCauseAccountInactive ? result : asked;
-  if (result.cause == kCauseRepoNotFound) return result;
+  if (result.cause == kCauseRepoNotFound) {
+    // Its own host, which the document still names, knows nothing of an account that we follow: it was deleted, and nobody told us.
+    const bool gone = view_.known && host.origin == identity_->pds && result.error == "RepoNotFound" && asked.error == "RepoNotFound";
+    if (!gone) return result;
+    const StepResult set = SetStatus(false, "deleted");
+    return set.good() ? Fault(kCauseAccountInactive, result.fault) : set;
+  }
   // It does not serve getRepoStatus; its refusal was as good a word.
   const StepResult set = SetStatus(false, StatusOfError(result.error));
   return set.good() ? result : set;

@@ -69,6 +69,8 @@ class FetchTask {
   StepResult FetchFrom(const net::XrpcHost& host);
   // The document as it is now: true if it names another key or host than the one before.
   bool Relearn(identity::Ask ask, StepResult* result);
+  // The same past every cache, once for a task.
+  bool HasMoved(StepResult* result);
   // The host says that the account is gone or silent: asks how it is, and tells its worker.
   StepResult Conclude(StepResult result, const net::XrpcHost& host);
   StepResult SetStatus(bool active, std::string_view text);
