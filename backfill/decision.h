@@ -14,11 +14,11 @@ namespace penstock::backfill {
 struct Decision {
   std::vector<std::string> open_filter_runs;   // rules that no run has covered: begin
   std::vector<int64_t> resume;                 // open runs of any kind: go on
-  std::vector<int64_t> cancel;                 // filter runs whose rule is not in the filter any more (open or done), and open gap
-                                               // runs whose gap is not open any more as it was (it was closed, or it widened)
+  std::vector<int64_t> cancel;                 // filter runs whose rule is not in the filter any more (open or done), and open
+                                               // gap runs whose gap is not open as it was (it was closed, or it widened)
   std::vector<sync::OpenGap> open_gap_runs;    // open gaps without an open run
-  // Rules that only a run covers which is about to be cancelled, because the filter was narrowed. They are to be given a done run
-  // of their own first; until that is there, the broader one stays.
+  // Rules that only a run covers which is about to be cancelled, because the filter was narrowed. They are to be given a done
+  // run of their own first; until that is there, the broader one stays.
   struct Inherited {
     std::string rule, from;
   };

@@ -64,8 +64,8 @@ class AccountRound : public std::enable_shared_from_this<AccountRound> {
   // How often one account is asked about, and in how many rounds in a row a host may give no answer.
   static constexpr int kTries = 4;
 
-  // `listing_host`: where the accounts were listed. `patterns` (describeRepo): an account needs a collection that matches one, and
-  // that the filter wants.
+  // `listing_host`: where the accounts were listed. `patterns` (describeRepo): an account needs a collection that matches one of
+  // them, and that the filter wants.
   AccountRound(const FindContext* context, Method method, net::XrpcHost listing_host, std::vector<std::string> patterns,
                std::vector<AccountQuestion> questions);
 

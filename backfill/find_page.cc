@@ -32,12 +32,13 @@ constexpr std::string_view kUnknownMethod = "unknown_method";
 
 bool IsTracked(const KnownAccount& account) { return account.sync_state != SyncState::kUntracked; }
 
-// What listHosts calls a host: a name, perhaps with a port. Only next to a relay on plain http, which the operator chose, is a host
-// on loopback one without TLS as well.
+// What listHosts calls a host: a name, perhaps with a port. A host on loopback has no TLS either if its relay, which the
+// operator chose, has none.
 std::string OriginOf(std::string_view hostname, std::string_view relay) {
   const std::string host = HostOf(hostname);
-  const bool loopback = host.starts_with("localhost") || host.starts_with("127.0.0.1");
-  return (relay.starts_with("http://") && loopback ? "http://" : "https://") + host;
+  const std::string_view name = std::string_view(host).substr(0, host.find(':'));
+  const bool loopback = name == "localhost" || name == "127.0.0.1";
+  return (loopback && relay.starts_with("http://") ? "http://" : "https://") + host;
 }
 
 // A host that is offline cannot be asked, a banned one not be believed. What else there may be is tried.

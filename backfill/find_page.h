@@ -1,6 +1,7 @@
 #pragma once
 
-// One page of one listing: asked for, looked through, and turned into what is saved with its cursor. On the finder's thread alone.
+// One page of one listing: asked for, looked through, and turned into what is saved with its cursor. On the finder's thread
+// alone.
 
 #include <cstdint>
 #include <memory>

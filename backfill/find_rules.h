@@ -1,7 +1,7 @@
 #pragma once
 
-// Which listings find which accounts: the pure half of the finder. A rule of the filter names collections by a pattern, an exact
-// NSID, "prefix.*" (everything below, at any depth) or "*"; hosts know less than that (docs/backfill.md has the table).
+// Which listings find which accounts: the pure half of the finder. A rule of the filter names collections by a pattern, an
+// exact NSID, "prefix.*" (everything below, at any depth) or "*"; hosts know less than that (docs/backfill.md has the table).
 
 #include <string>
 #include <string_view>
@@ -28,8 +28,8 @@ std::string HostOf(std::string_view origin);
 // Null if it is none of them.
 const FinderHost* FindHost(const FinderOptions& options, std::string_view origin);
 
-// What closes a gap: our accounts compared with what their hosts say ("compare"), and whoever is new there. At the host that the
-// gap's source names; if it is not followed any more, at those that are. `run` is left 0, as in ListingsForRule.
+// What closes a gap: our accounts compared with what their hosts say ("compare"), and whoever is new there. At the host that
+// the gap's source names; if it is not followed any more, at those that are. `run` is left 0, as in ListingsForRule.
 std::vector<sync::Listing> ListingsForGap(const sync::OpenGap& gap, const FinderOptions& options);
 
 // Where to look instead of a listing that its host does not serve; empty if there is nothing left.

@@ -183,7 +183,8 @@ class Finder::Impl {
       if (run.kind == RunKind::kFilter && !inherited.contains(run.subject)) {
         listings = ListingsForRule(run.subject, options_.known_nsids, options_);
       } else if (run.kind == RunKind::kGap) {
-        const auto gap = std::find_if(gaps.begin(), gaps.end(), [&](const sync::OpenGap& g) { return g.Text() == run.subject; });
+        const auto gap = std::find_if(gaps.begin(), gaps.end(),
+                                      [&](const sync::OpenGap& g) { return g.Text() == run.subject; });
         listings = ListingsForGap(*gap, options_);
       }
       RETURN_IF_ERROR(AddListings(id, std::move(listings)));
@@ -195,8 +196,8 @@ class Finder::Impl {
     return absl::OkStatus();
   }
 
-  // Two transactions; between them the run is open without a listing, which nobody takes for done (sync/backfill.h), and which is
-  // resumed.
+  // Two transactions; between them the run is open without a listing, which nobody takes for done (sync/backfill.h), and which
+  // is resumed.
   absl::Status OpenRun(RunKind kind, const std::string& subject, std::vector<Listing> listings) {
     ASSIGN_OR_RETURN(const int64_t id, store_->OpenRun(kind, subject, Now(), nullptr));
     return AddListings(id, std::move(listings));
@@ -210,6 +211,11 @@ class Finder::Impl {
 
   // ---- Pages
 
+  uint64_t Served(const Listing& listing) const {
+    const auto progress = progress_.find(KeyOf(listing));
+    return progress == progress_.end() ? 0 : progress->second.served;
+  }
+
   absl::Status BeginPages() {
     size_t asking = 0;
     for (const auto& [key, work] : work_) asking += work.page->asking() ? 1 : 0;
@@ -220,8 +226,7 @@ class Finder::Impl {
     std::erase_if(due, [&](const Listing& listing) { return work_.contains(KeyOf(listing)); });
     if (due.empty()) return absl::OkStatus();
     // Whoever waits longest has its turn: a listing without an end must not keep others from theirs.
-    std::stable_sort(due.begin(), due.end(),
-                     [&](const Listing& a, const Listing& b) { return progress_[KeyOf(a)].served < progress_[KeyOf(b)].served; });
+    std::stable_sort(due.begin(), due.end(), [&](const Listing& a, const Listing& b) { return Served(a) < Served(b); });
     std::vector<BackfillRun> runs;
     RETURN_IF_ERROR(store_->LoadRuns(true, &runs));
     for (Listing& listing : due) {

@@ -28,7 +28,9 @@ BackfillRun MakeRun(int64_t id, RunKind kind, std::string subject, RunState stat
   run.state = state;
   return run;
 }
-BackfillRun Filter(int64_t id, std::string rule, RunState state) { return MakeRun(id, RunKind::kFilter, std::move(rule), state); }
+BackfillRun Filter(int64_t id, std::string rule, RunState state) {
+  return MakeRun(id, RunKind::kFilter, std::move(rule), state);
+}
 OpenGap Gap(std::string source, int64_t opened_seq, int64_t opened_at = 7) {
   return {std::move(source), "0/1", opened_seq, "outdated_cursor", opened_at};
 }
@@ -63,8 +65,8 @@ TEST(Decide, NothingToDoOnceEverythingIsCovered) {
 }
 
 TEST(Decide, CatchesUpWhenAGapIsOpen) {
-  const Decision decision =
-      Decide({"space.atbb.*"}, {Filter(1, "space.atbb.*", RunState::kDone)}, {Gap("relay.example", 10), Gap("relay.example", 90)});
+  const Decision decision = Decide({"space.atbb.*"}, {Filter(1, "space.atbb.*", RunState::kDone)},
+                                   {Gap("relay.example", 10), Gap("relay.example", 90)});
   EXPECT_THAT(decision.open_filter_runs, IsEmpty());
   EXPECT_THAT(Gaps(decision), ElementsAre(Gap("relay.example", 10).Text(), Gap("relay.example", 90).Text()));
   EXPECT_EQ(decision.reason, "catch up: 2 gaps");
@@ -75,7 +77,8 @@ TEST(Decide, ResumesWhateverWasInterrupted) {
   const OpenGap gap = Gap("relay.example", 10);
   const Decision decision = Decide({"space.atbb.*"},
                                    {Filter(3, "space.atbb.*", RunState::kOpen), GapRun(4, gap, RunState::kOpen),
-                                    MakeRun(5, RunKind::kManual, "dids", RunState::kOpen), MakeRun(6, RunKind::kResync, "", RunState::kOpen)},
+                                    MakeRun(5, RunKind::kManual, "dids", RunState::kOpen),
+                                    MakeRun(6, RunKind::kResync, "", RunState::kOpen)},
                                    {gap});
   EXPECT_THAT(decision.resume, ElementsAre(3, 4, 5, 6));
   EXPECT_THAT(decision.open_filter_runs, IsEmpty());

@@ -41,16 +41,16 @@ class FinderStoreTest : public test::StoreTest {
     filter_ = *indexer::Filter::Make(filter);
   }
   std::unique_ptr<Finder> Start() {
-    auto finder = std::make_unique<Finder>(options_, Queue(), client_.get(), &resolver_, &filter_, &clock_, &counters_, nullptr);
+    auto finder =
+        std::make_unique<Finder>(options_, Queue(), client_.get(), &resolver_, &filter_, &clock_, &counters_, nullptr);
     finder->Start([](const absl::Status& status) { ADD_FAILURE() << status; });
     return finder;
   }
   // Whether a run of this subject has found all that it can.
   bool Listed(std::string_view subject) {
-    return Value("SELECT count(*) FROM backfill_run r JOIN backfill_listing l ON l.run = r.id WHERE r.state = 'open' AND subject = '" +
-                 std::string(subject) + "'") != "0" &&
-           Value("SELECT count(*) FROM backfill_run r JOIN backfill_listing l ON l.run = r.id WHERE r.state = 'open' AND NOT l.done") ==
-               "0";
+    const std::string listings =
+        "SELECT count(*) FROM backfill_run r JOIN backfill_listing l ON l.run = r.id WHERE r.state = 'open' AND ";
+    return Value(listings + "subject = '" + std::string(subject) + "'") != "0" && Value(listings + "NOT l.done") == "0";
   }
   // As the workers do it, without fetching: each task is claimed and done, and runs that are through end.
   std::vector<std::string> WorkOff() {

@@ -1,5 +1,5 @@
-// Finding accounts, asked of hosts over real sockets: what is found, what is asked, and what a fault, a crash or a host without the
-// method makes of it.
+// Finding accounts, asked of hosts over real sockets: what is found, what is asked, and what a fault, a crash or a host without
+// the method makes of it.
 
 #include "backfill/finder.h"
 
@@ -79,9 +79,9 @@ class FinderTest : public testing::Test {
     const std::vector<Listing> listings = queue_.listings();
     return listings.size() > already && std::all_of(listings.begin(), listings.end(), [](const Listing& l) { return l.done; });
   }
-  // Until every listing has come to its end.
-  void Find() {
-    const size_t already = queue_.listings().size();
+  // Until every listing has come to its end, and there are more than `already`.
+  void Find() { Find(queue_.listings().size()); }
+  void Find(size_t already) {
     Start();
     EXPECT_TRUE(Wait([&] { return AllListed(already); })) << testing::PrintToString(Listings());
     Stop();
@@ -302,7 +302,7 @@ TEST_F(FinderTest, KilledAtEachPageNothingIsLost) {
     test::MemoryQueue fresh;
     Host pds(true);
     pds.hosting().SetPageLimit(3);
-    for (int n = 1; n <= 10; ++n) pds.Add(n, n % 2 == 0 ? std::vector<std::string>{"space.atbb.post"} : std::vector<std::string>{});
+    for (int n = 1; n <= 10; ++n) pds.Add(n, {n % 2 == 0 ? "space.atbb.post" : "app.bsky.feed.post"});
     Follow({"space.atbb.*"}, {&pds});
 
     size_t saves = 0;
@@ -495,7 +495,9 @@ TEST_F(FinderTest, ACursorThatLeadsInCirclesIsAFault) {
 TEST_F(FinderTest, PagesWithoutEntriesDoNotGoOnForEver) {
   Host relay(false);
   const std::string target = "/xrpc/com.atproto.sync.listReposByCollection?collection=space.atbb.post&limit=2000";
-  const auto empty = [](int cursor) { return DirectoryReply::Of(200, R"({"repos":[],"cursor":")" + std::to_string(cursor) + R"("})"); };
+  const auto empty = [](int cursor) {
+    return DirectoryReply::Of(200, R"({"repos":[],"cursor":")" + std::to_string(cursor) + R"("})");
+  };
   relay.server().SetReply(target, empty(0));
   for (int i = 0; i < 300; ++i) relay.server().SetReply(target + "&cursor=" + std::to_string(i), empty(i + 1));
   Follow({"space.atbb.post"}, {&relay});
@@ -507,7 +509,8 @@ TEST_F(FinderTest, PagesWithoutEntriesDoNotGoOnForEver) {
 
 TEST_F(FinderTest, MalformedPagesChangeNothing) {
   const std::string target = "/xrpc/com.atproto.sync.listRepos?limit=1000";
-  for (const char* body : {"", "null", "[]", "{}", R"({"repos":{}})", R"({"repos":"no"})", R"({"repos":[],"cursor":7})", "{\"repos\":["}) {
+  for (const char* body : {"", "null", "[]", "{}", R"({"repos":{}})", R"({"repos":"no"})", R"({"repos":[],"cursor":7})",
+                           R"({"repos":[)"}) {
     SCOPED_TRACE(body);
     Host pds(true);
     test::MemoryQueue fresh;
@@ -563,6 +566,22 @@ TEST_F(FinderTest, AHostThatListsNothingLeavesTheRunOpen) {
                                       "listRepos space.atbb.post (open) not_served"));
   EndRuns();
   EXPECT_THAT(Runs(), ElementsAre("filter space.atbb.post open"));
+}
+
+TEST_F(FinderTest, AStrangerMayNotListForEver) {
+  Host stranger(true);
+  stranger.hosting().SetPageLimit(1);
+  for (const int n : {1, 2, 3}) stranger.Add(n, {});
+  Follow({"*"}, {});
+  options_.decide = false;
+  Listing listing;
+  listing.host = stranger.url();
+  listing.method = "listRepos";
+  listing.found = 5'000'000 - 2;
+  Manual(listing);
+  Find(0);
+  EXPECT_THAT(queue_.tasks(1), SizeIs(2));
+  EXPECT_THAT(Listings(), ElementsAre("listRepos too_many_accounts"));
 }
 
 TEST_F(FinderTest, ASlowHostHoldsNobodyUp) {
@@ -665,8 +684,8 @@ TEST_F(FinderTest, AGapOfARelayIsComparedAccountByAccount) {
   EndRuns();
   Find();
   ASSERT_THAT(Runs(), ElementsAre("filter space.atbb.post done", "gap " + subject + " open"));
-  EXPECT_THAT(queue_.tasks(2), ElementsAre(Did(kNewer) + " " + RevOf(7), Did(kDeleted), Did(kDeactivated), Did(kBack) + " " + RevOf(5),
-                                           Did(kUnknownPds) + " " + RevOf(6), Did(kForgotten), Did(kNew)));
+  EXPECT_THAT(queue_.tasks(2), ElementsAre(Did(kNewer) + " " + RevOf(7), Did(kDeleted), Did(kDeactivated),
+                                           Did(kBack) + " " + RevOf(5), Did(kUnknownPds) + " " + RevOf(6), Did(kForgotten), Did(kNew)));
   EXPECT_EQ(one.Asked("getLatestCommit") + two.Asked("getLatestCommit"), 8u) << "each once, at its own host";
   EXPECT_EQ(relay.Asked("getLatestCommit"), 0u);
 }
@@ -814,7 +833,8 @@ TEST_F(FinderTest, ANarrowedFilterAsksNobodyAndAWideOneAgain) {
   Start();
   ASSERT_TRUE(Wait([&] { return queue_.runs().size() == 2 && queue_.listings().size() == 2; }));
   Linger();
-  EXPECT_THAT(Runs(), ElementsAre("filter space.atbb.* done", "filter space.atbb.post open")) << "one mark before the other goes";
+  EXPECT_THAT(Runs(), ElementsAre("filter space.atbb.* done", "filter space.atbb.post open"))
+      << "one mark before the other goes";
   EndRuns();
   ASSERT_TRUE(Wait([&] { return queue_.runs()[0].state == RunState::kCancelled; }));
   Linger();
@@ -826,7 +846,8 @@ TEST_F(FinderTest, ANarrowedFilterAsksNobodyAndAWideOneAgain) {
   Start();
   ASSERT_TRUE(Wait([&] { return queue_.runs().size() == 3 && queue_.listings().size() == 4 && AllListed(); }));
   Stop();
-  EXPECT_THAT(Runs(), ElementsAre("filter space.atbb.* cancelled", "filter space.atbb.post cancelled", "filter space.atbb.* open"));
+  EXPECT_THAT(Runs(), ElementsAre("filter space.atbb.* cancelled", "filter space.atbb.post cancelled",
+                                  "filter space.atbb.* open"));
   EXPECT_EQ(queue_.tasks(3), Dids({1})) << "its coverage was forgotten with the run";
 }
 

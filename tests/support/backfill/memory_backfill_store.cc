@@ -64,7 +64,9 @@ class MemoryBackfillStore final : public sync::BackfillStore {
       if (!any || open) continue;
       run.state = RunState::kDone;
       run.ended_at = now_us;
-      if (run.kind == RunKind::kGap) std::erase_if(q_->gaps_, [&](const sync::OpenGap& gap) { return gap.Text() == run.subject; });
+      if (run.kind == RunKind::kGap) {
+        std::erase_if(q_->gaps_, [&](const sync::OpenGap& gap) { return gap.Text() == run.subject; });
+      }
       ended->push_back(run);
     }
     return absl::OkStatus();
@@ -102,7 +104,9 @@ class MemoryBackfillStore final : public sync::BackfillStore {
     return absl::OkStatus();
   }
 
-  absl::Status Claim(std::string_view, int64_t, int64_t, size_t, std::vector<sync::BackfillTask>*) override { return NotHere(); }
+  absl::Status Claim(std::string_view, int64_t, int64_t, size_t, std::vector<sync::BackfillTask>*) override {
+    return NotHere();
+  }
   absl::Status Renew(std::string_view, int64_t) override { return NotHere(); }
   absl::Status Recover(std::string_view, std::string_view, int64_t) override { return NotHere(); }
   absl::Status SetOutcome(const sync::BackfillTask&, std::string_view, const sync::TaskOutcome&, int64_t) override {

@@ -37,7 +37,8 @@ class MemoryQueue {
   std::vector<sync::OpenGap> gaps() const;
   size_t saves() const;
 
-  // ---- Faults. Called before each method with its name; what it returns, if not OK, is the method's answer, and nothing was done.
+  // ---- Faults. Called before each method with its name; what it returns, if not OK, is the method's answer, and nothing was
+  // done.
   void SetFault(std::function<absl::Status(std::string_view method)> fault);
 
  private:
