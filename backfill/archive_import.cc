@@ -41,7 +41,7 @@ class ArchiveImport::Impl final : private repo::ExportVisitor {
         builder_(filter) {}
 
   absl::Status Begin(const Subject& subject);
-  absl::Status Feed(Bytes piece) { return stream_.Feed(piece); }
+  absl::Status Feed(Bytes piece);
   absl::Status EndOfArchive();
   absl::Status Apply(pipeline::ImportPort* port, indexer::AccountScan* scan);
 
@@ -53,6 +53,8 @@ class ArchiveImport::Impl final : private repo::ExportVisitor {
   absl::Status OnRecord(const repo::ExportedRecord& record) override;
   absl::Status OnUnusable(const repo::UnusableRecord& record) override;
   absl::Status PutAside(const repo::RepoPath& path, const cbor::CidView& cid, Bytes block);
+  // Gives back the room of the files now, not with the next archive. If that fails, it is tried again then.
+  void EmptyFiles();
 
   // All differences into one change set. False: they are too many; nothing was written, and nothing is counted.
   absl::StatusOr<bool> BuildAtOnce(Comparison* comparison, ChangeSetPtr* change);
@@ -82,6 +84,7 @@ class ArchiveImport::Impl final : private repo::ExportVisitor {
   std::string commit_cid_;
   std::string collection_;  // of the record before
   WantedOps wanted_;        // in it
+  absl::Status verdict_;    // of the archive so far
   bool proven_ = false;
   Result result_;
   pipeline::ImportPort* port_ = nullptr;
@@ -105,6 +108,7 @@ absl::Status ArchiveImport::Impl::Begin(const Subject& subject) {
   rules_.assign(subject.rules.begin(), subject.rules.end());
 
   // Export rows are signed rows.
+  verdict_ = InternalError("no archive was begun");
   if (subject.key == nullptr) return InternalError("an import without a key");
   repo::ExportStreamOptions options;
   options.key = subject.key;
@@ -114,8 +118,9 @@ absl::Status ArchiveImport::Impl::Begin(const Subject& subject) {
   options.now_us = subject.now_us;
   options.max_blocks = options_.max_blocks;
   options.max_bytes = options_.max_bytes;
-  RETURN_IF_ERROR(records_.Clear(options_.max_bytes));
-  return stream_.Begin(options, this);
+  verdict_ = records_.Clear(options_.max_bytes);
+  if (verdict_.ok()) verdict_ = stream_.Begin(options, this);
+  return verdict_;
 }
 
 absl::Status ArchiveImport::Impl::OnCommit(const repo::CommitObject& commit, const cbor::CidView& cid, Bytes) {
@@ -155,15 +160,31 @@ absl::Status ArchiveImport::Impl::PutAside(const repo::RepoPath& path, const cbo
   return records_.Add({path.collection.text(), path.rkey.text(), cid, block, index});
 }
 
+absl::Status ArchiveImport::Impl::Feed(Bytes piece) {
+  if (!verdict_.ok()) return verdict_;
+  verdict_ = stream_.Feed(piece);
+  if (!verdict_.ok()) EmptyFiles();
+  return verdict_;
+}
+
 absl::Status ArchiveImport::Impl::EndOfArchive() {
-  RETURN_IF_ERROR(stream_.Finish());
-  RETURN_IF_ERROR(records_.End());
+  if (verdict_.ok()) verdict_ = stream_.Finish();
+  if (verdict_.ok()) verdict_ = records_.End();
+  if (!verdict_.ok()) {
+    EmptyFiles();
+    return verdict_;
+  }
   result_.bytes = stream_.bytes();
   result_.blocks = stream_.block_count();
-  // What the filter wants has been put aside; the blocks give back their room now, not with the next archive.
-  RETURN_IF_ERROR(blocks_.Clear());
+  (void)blocks_.Clear();  // what the filter wants of them has been put aside
   proven_ = true;
   return absl::OkStatus();
+}
+
+void ArchiveImport::Impl::EmptyFiles() {
+  proven_ = false;
+  (void)blocks_.Clear();
+  (void)records_.Clear(options_.max_bytes);
 }
 
 absl::Status ArchiveImport::Impl::Apply(pipeline::ImportPort* port, indexer::AccountScan* scan) {
@@ -188,7 +209,9 @@ absl::Status ArchiveImport::Impl::Apply(pipeline::ImportPort* port, indexer::Acc
   }
   AddImport(change.get());
   const bool tracked = !is_new_ || result_.wanted > 0;
-  return port->Finish(did_, head_, tracked, std::move(change));
+  RETURN_IF_ERROR(port->Finish(did_, head_, tracked, std::move(change)));
+  EmptyFiles();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> ArchiveImport::Impl::BuildAtOnce(Comparison* comparison, ChangeSetPtr* change) {

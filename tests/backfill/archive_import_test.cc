@@ -187,6 +187,7 @@ TEST_P(ArchiveImportTest, ANewRepositoryIsTakenInWhole) {
   EXPECT_THAT(port_->import_rules, ElementsAre("app.bsky.*", "*"));
   EXPECT_EQ(port_->import_host, "https://pds.example:8443");
   EXPECT_EQ(port_->import_records, 2u);
+  EXPECT_EQ(import_->Apply(port_.get(), scan_.get()).code(), absl::StatusCode::kInternal) << "once";
   EXPECT_THAT(Rows("SELECT collection, rkey, cid, rev, COALESCE(seq, 0), source, op, verification, validation, created_at FROM record "
                    "WHERE rkey = 'a'"),
               ElementsAre("app.bsky.feed.post|a|" + cbor::Cid::OfBlock(AsBytes(post.bytes())).ToString() + "|" + account.rev() +
@@ -671,6 +672,8 @@ TEST_P(ArchiveFaultTest, OfSomebodyElse) {
   EXPECT_EQ(Feed(account_, car_, {.now_us = kNow - builder::kDay}), "commit_future_rev");
   EXPECT_EQ(Feed(account_, car_, {.did = "did:example:nobody"}), "unsupported_did_method");
   EXPECT_EQ(Feed(account_, car_, {.did = "nobody"}), "syntax_did");
+  EXPECT_FALSE(import_->Feed(AsBytes(car_)).ok()) << "nothing was begun";
+  EXPECT_FALSE(import_->EndOfArchive().ok());
 }
 
 TEST_P(ArchiveFaultTest, TooLarge) {
@@ -735,6 +738,7 @@ TEST_P(ArchiveFaultTest, StaleAndCurrentEndAtTheCommit) {
   const absl::Status stale = import_->Feed(AsBytes(car_).first(400));
   EXPECT_EQ(stale, FailedPreconditionError("stale_export"));
   EXPECT_EQ(import_->Feed(AsBytes(car_).subspan(400)), stale);
+  EXPECT_EQ(import_->EndOfArchive(), stale);
   EXPECT_EQ(import_->EndOfArchive(), stale);
   // Whose key is wrong is told that, and not what we have.
   const crypto::PublicKey other = test::KeyOf(NewAccount(2));
