@@ -29,14 +29,15 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
      "i"},
     {"SELECT count(*) FROM backfill_listing WHERE run = $1 AND NOT done", "i"},
     {"UPDATE backfill_run SET state = 'cancelled', ended_at = $2 WHERE id = $1 AND state <> 'cancelled'", "ii"},
-    {"DELETE FROM backfill_task WHERE (run, did) IN "
-     "(SELECT run, did FROM backfill_task WHERE run = $1 AND state = 'queued' LIMIT $2 {FOR UPDATE SKIP LOCKED})",
+    // Some at a time, by their place in the file: the one way that no planner can turn into a search for each of them.
+    {"DELETE FROM backfill_task WHERE {ctid = ANY (ARRAY|rowid IN} (SELECT {ctid|rowid} FROM backfill_task "
+     "WHERE run = $1 AND state = 'queued' LIMIT $2 {FOR UPDATE SKIP LOCKED|}){)|}",
      "ii"},
-    {"DELETE FROM backfill_listing WHERE (run, host, method, argument) IN "
-     "(SELECT run, host, method, argument FROM backfill_listing WHERE run = $1 AND NOT done LIMIT $2)",
+    {"DELETE FROM backfill_listing WHERE {ctid = ANY (ARRAY|rowid IN} (SELECT {ctid|rowid} FROM backfill_listing "
+     "WHERE run = $1 AND NOT done LIMIT $2){)|}",
      "ii"},
-    {"DELETE FROM coverage WHERE (did, rule) IN (SELECT c.did, c.rule FROM coverage c "
-     "JOIN backfill_run r ON r.id = $1 AND r.kind = 'filter' AND r.subject = c.rule LIMIT $2)",
+    {"DELETE FROM coverage WHERE {ctid = ANY (ARRAY|rowid IN} (SELECT c.{ctid|rowid} FROM coverage c "
+     "JOIN backfill_run r ON r.id = $1 AND r.kind = 'filter' AND r.subject = c.rule LIMIT $2){)|}",
      "ii"},
     {"SELECT id FROM backfill_run r WHERE state = 'cancelled' AND (EXISTS (SELECT 1 FROM backfill_task t "
      "WHERE t.run = r.id AND t.state = 'queued') OR EXISTS (SELECT 1 FROM backfill_listing l "
@@ -67,7 +68,7 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
      "AND NOT EXISTS (SELECT 1 FROM backfill_task o WHERE o.did = t.did AND (o.state = 'running' "
      "OR (o.state = 'queued' AND o.priority = t.priority AND o.not_before <= $2 AND o.run < t.run))) "
      "AND EXISTS (SELECT 1 FROM backfill_run r WHERE r.id = t.run AND r.state <> 'cancelled') "
-     "ORDER BY t.not_before LIMIT $3 {FOR UPDATE OF t SKIP LOCKED}) "
+     "ORDER BY t.not_before LIMIT $3 {FOR UPDATE OF t SKIP LOCKED|}) "
      "UPDATE backfill_task SET state = 'running', owner = $4, lease_until = $5 FROM due "
      "WHERE backfill_task.run = due_run AND backfill_task.did = due_did "
      "RETURNING run, did, coalesce(rev, ''), coalesce(host, ''), attempts, created_at, not_before",
@@ -76,13 +77,16 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
      "WHERE run = $1 AND did = $2 AND state = 'running' AND owner = $3",
      "itt"},
     // A row that somebody has locked is just being done.
-    {"UPDATE backfill_task SET lease_until = $2 WHERE (run, did) IN "
-     "(SELECT run, did FROM backfill_task WHERE state = 'running' AND owner = $1 {FOR UPDATE SKIP LOCKED})",
+    {"WITH mine AS MATERIALIZED (SELECT run AS mine_run, did AS mine_did FROM backfill_task "
+     "WHERE state = 'running' AND owner = $1 {FOR UPDATE SKIP LOCKED|}) "
+     "UPDATE backfill_task SET lease_until = $2 FROM mine WHERE run = mine_run AND did = mine_did",
      "ti"},
-    {"UPDATE backfill_task SET state = 'queued', owner = NULL, lease_until = NULL, not_before = $3 "
-     "WHERE (run, did) IN (SELECT run, did FROM backfill_task WHERE state = 'running' "
+    {"WITH lost AS MATERIALIZED (SELECT run AS lost_run, did AS lost_did FROM backfill_task "
+     "WHERE state = 'running' "
      "AND (($1 <> '' AND owner <> $2 AND substr(owner, 1, length($1)) = $1) OR lease_until <= $3) "
-     "{FOR UPDATE SKIP LOCKED})",
+     "{FOR UPDATE SKIP LOCKED|}) "
+     "UPDATE backfill_task SET state = 'queued', owner = NULL, lease_until = NULL, not_before = $3 "
+     "FROM lost WHERE run = lost_run AND did = lost_did",
      "tti"},
     {"UPDATE backfill_task SET state = $4, cause = nullif($5, ''), detail = nullif($6, ''), "
      "not_before = CASE WHEN $4 = 'queued' THEN $7 ELSE not_before END, "
@@ -164,14 +168,18 @@ constexpr std::array<sync::RunKind, kPriorities> kKindsByPriority = {sync::RunKi
 const QueueStatement& StatementOf(QueueSql which) { return kQueueStatements[static_cast<size_t>(which)]; }
 
 std::string RenderQueueSql(QueueSql which, Dialect dialect) {
+  const bool sqlite = dialect == Dialect::kSqlite;
   std::string sql;
-  bool skip = false;
+  bool inside = false, ours = true;
   for (const char c : StatementOf(which).sql) {
     if (c == '{' || c == '}') {
-      skip = c == '{' && dialect == Dialect::kSqlite;
-    } else if (!skip) {
+      inside = c == '{';
+      ours = !inside || !sqlite;
+    } else if (inside && c == '|') {
+      ours = sqlite;
+    } else if (ours) {
       // SQLite numbers $1 by where it first occurs, ?1 by its number.
-      sql.push_back(c == '$' && dialect == Dialect::kSqlite ? '?' : c);
+      sql.push_back(c == '$' && sqlite ? '?' : c);
     }
   }
   return sql;

@@ -1,7 +1,7 @@
 #pragma once
 
-// The statements of the queue of whole repositories (sync/backfill.h), the same text in both dialects: parameters are $1, $2, …,
-// and the few words that PostgreSQL needs beyond SQLite's stand in braces.
+// The statements of the queue of whole repositories (sync/backfill.h), the same text for both dialects: parameters are $1, $2, …,
+// and the few words in which they differ stand as {PostgreSQL's|SQLite's}.
 
 #include <cstddef>
 #include <cstdint>
@@ -56,7 +56,7 @@ const QueueStatement& StatementOf(QueueSql which);
 std::string RenderQueueSql(QueueSql which, Dialect dialect);
 
 // How many rows one statement removes, so that a run of millions does not keep others waiting.
-inline constexpr int64_t kDropAtOnce = 5'000;
+inline constexpr int64_t kDropAtOnce = 2'000;
 
 // The order in which Claim takes tasks: column `priority`.
 int64_t PriorityOf(sync::RunKind kind);

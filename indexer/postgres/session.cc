@@ -15,13 +15,14 @@ std::vector<PgParam> PgTypes(std::string_view letters) {
   return types;
 }
 
-PgSession::PgSession(const StoreOptions& options, std::string name, std::vector<PgStatement> statements, Mode mode)
+PgSession::PgSession(const StoreOptions& options, std::string name, std::vector<PgStatement> statements,
+                     std::string_view settings)
     : options_{.url = options.url,
                .name = std::move(name),
                .connect_timeout_us = options.connect_timeout_us,
                .statement_timeout_us = options.statement_timeout_us},
       statements_(std::move(statements)),
-      mode_(mode) {}
+      settings_(settings) {}
 
 absl::Status PgSession::EnsureConnected() {
   if (connection_) return absl::OkStatus();
@@ -32,9 +33,7 @@ absl::Status PgSession::EnsureConnected() {
 }
 
 absl::Status PgSession::Begin() {
-  std::string set = kPgSessionSql;
-  if (mode_ == Mode::kReadOnly) set.append("; SET default_transaction_read_only = on");
-  RETURN_IF_ERROR(connection_->Execute(set).status());
+  RETURN_IF_ERROR(connection_->Execute(kPgSessionSql + ("; " + settings_)).status());
   ASSIGN_OR_RETURN(const PgResult table,
                    connection_->Execute("SELECT to_regclass('schema_migration') IS NOT NULL"));
   if (table.text(0, 0) != "t") return FailedPreconditionError("postgresql: not a store of penstock");

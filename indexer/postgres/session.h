@@ -27,10 +27,9 @@ std::vector<PgParam> PgTypes(std::string_view letters);
 
 class PgSession {
  public:
-  enum class Mode : uint8_t { kReadOnly, kReadWrite };
-  // `name`: application_name. `statements` are prepared on each new connection.
+  // `name`: application_name. `statements` are prepared on each new connection, which begins with `settings`.
   PgSession(const StoreOptions& options, std::string name, std::vector<PgStatement> statements,
-            Mode mode = Mode::kReadOnly);
+            std::string_view settings = "SET default_transaction_read_only = on");
 
   // Errors: as indexer/readers.h. Nothing of a peer's could be at fault here, so what the database refuses is kInternal.
   absl::Status EnsureConnected();
@@ -48,7 +47,7 @@ class PgSession {
 
   const PgConnectOptions options_;
   const std::vector<PgStatement> statements_;
-  const Mode mode_;
+  const std::string settings_;
   std::optional<PgConnection> connection_;
 };
 
