@@ -161,7 +161,11 @@ class Finder::Impl {
     std::set<std::string_view> inherited;
     for (const Decision::Inherited& rule : decision.inherit) {
       inherited.insert(rule.rule);
-      Listing listing;  // a mark that says why there is nothing to find
+      const bool begun = std::any_of(runs.begin(), runs.end(), [&](const BackfillRun& run) {
+        return run.kind == RunKind::kFilter && run.subject == rule.rule && resumed_.contains(run.id);
+      });
+      if (begun) continue;  // it ends with the next look at the runs
+      Listing listing;      // a mark that says why there is nothing to find
       listing.method = "covered";
       listing.argument = rule.from;
       listing.done = true;
