@@ -1,5 +1,5 @@
 // One `penstock run` over one store, killed and started at will.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { sleep, tail } from './util.mjs'
@@ -39,11 +39,15 @@ export class Consumer {
   // Whatever state it is in.
   abandon() { if (this.running) { this.running.expected = 'SIGKILL'; this.running.child.kill('SIGKILL') } }
   check() { if (this.ended) throw new Error(this.ended) }
-  // Another verb on the same store, to its end.
-  verb(name, ...args) {
-    const run = spawnSync(this.program, [...name.split(' '), ...args, '--store', this.store.url], { env: environment(), cwd: this.dir, encoding: 'utf8' })
-    if (run.status !== 0) throw new Error(`penstock ${name} (${this.store.name}): ${run.signal ?? `exit ${run.status}`}\n${run.stderr}`)
-    return run.stdout
+  // Another verb on the same store, to its end: what it prints.
+  async verb(name, ...args) {
+    const child = spawn(this.program, [...name.split(' '), ...args, '--store', this.store.url], { stdio: ['ignore', 'pipe', 'pipe'], env: environment(), cwd: this.dir })
+    let out = '', err = ''
+    child.stdout.on('data', (d) => { out += d })
+    child.stderr.on('data', (d) => { err += d })
+    const end = await new Promise((resolve) => child.once('close', (code, signal) => resolve(signal ?? `exit ${code}`)))
+    if (end !== 'exit 0') throw new Error(`penstock ${name} (${this.store.name}): ${end}\n${out}${err}`)
+    return out
   }
   // Rows, or none while there is no table yet, or the server is restarting.
   rows(sql) { try { return this.store.query(sql) } catch { return [] } }

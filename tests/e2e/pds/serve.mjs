@@ -5,7 +5,7 @@
 // Prints one JSON line {"ready":true,...} when up. Control server (loopback, POST unless noted):
 //   /traffic?calls=N[&delay=ms][&specials=1][&migrate=0]   run N more seeded write calls (returns stats)
 //   GET /accounts   did, handle, pds, state
-//   /step?what=create|update|del|rotateKey|handleChange|deactivate|activate|takedown|restore|adminDelete|selfDelete|wipe|batch200|migrate&i=K[&to=P]
+//   /step?what=post|del|rotateKey|handleChange|deactivate|activate|takedown|restore|adminDelete|selfDelete|wipe|batch200|migrate&i=K[&to=P]
 //   GET /truth              heads + records of every PDS, as NDJSON            GET /seq        current firehose seq per PDS
 //   /drop?pds=P             close every client connection of PDS P (firehose sockets too)
 //   /window?ms=N            a cursor that is older than this is outdated from now on
@@ -37,7 +37,7 @@ const srv = http.createServer(async (req, res) => {
       case '/window': for (const p of net.pds) p.ctx.cfg.subscription.repoBackfillLimitMs = Number(q.get('ms')); return send({ ok: true })
       case '/step': {
         const a = t.acc[Number(q.get('i'))], what = q.get('what')
-        const run = { batch200: () => t.batch(a, 200, false), takedown: () => t.takedown(a, true), restore: () => t.takedown(a, false), migrate: () => t.migrate(a, Number(q.get('to') ?? 1)) }[what] ?? (() => t[what](a))
+        const run = { post: () => t.create(a, 'space.atbb.post'), batch200: () => t.batch(a, 200, false), takedown: () => t.takedown(a, true), restore: () => t.takedown(a, false), migrate: () => t.migrate(a, Number(q.get('to') ?? 1)) }[what] ?? (() => t[what](a))
         await serial(run); return send({ ok: true, did: a.did, handle: a.handle, pds: a.p, state: a.state })
       }
       case '/stop': send({ ok: true }); return setTimeout(stop, 50)

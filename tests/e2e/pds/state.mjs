@@ -8,6 +8,8 @@ export async function finalState(api, label) {
       const head = { pds: label, did: r.did, active: r.active, status: r.status ?? null, rev: r.rev, head: r.head, records: null }
       heads.push(head)
       if (!r.active) continue
+      // The listing does not hear of a new key's commit.
+      const latest = await api.get('com.atproto.sync.getLatestCommit', { did: r.did }); head.rev = latest.rev; head.head = latest.cid
       const d = await api.get('com.atproto.repo.describeRepo', { repo: r.did }); head.handle = d.handle; head.collections = d.collections; head.records = 0
       for (const collection of d.collections) {
         let cur
