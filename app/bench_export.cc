@@ -62,7 +62,8 @@ class Counting final : public repo::ExportVisitor {
   size_t records = 0;
 };
 
-absl::Status Prove(const std::string& car, const repo::ExportStreamOptions& options, size_t records, repo::ExportStream* stream) {
+absl::Status Prove(const std::string& car, const repo::ExportStreamOptions& options, size_t records,
+                   repo::ExportStream* stream) {
   Counting visitor;
   RETURN_IF_ERROR(stream->Begin(options, &visitor));
   for (Bytes rest = AsBytes(car); !rest.empty();) {

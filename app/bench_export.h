@@ -19,8 +19,8 @@ struct ExportBench {
   double hashing = 0;   // s: SHA-256 of the same blocks and keys, and nothing else
 };
 
-// One thread; rounds until `seconds` have passed, three at least. Errors: kUnavailable (temporary files), kInternal (it does not
-// verify).
+// One thread; rounds until `seconds` have passed, three at least. Errors: kUnavailable (temporary files), kInternal (it does
+// not verify).
 absl::StatusOr<ExportBench> RunExportBench(size_t records, double seconds);
 
 }  // namespace penstock::app

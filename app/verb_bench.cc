@@ -152,7 +152,8 @@ struct BenchCommand {
 
   absl::Status Execute() {
     if (file.empty() && stages.empty()) stages = {kExportStage};
-    const auto of_frames = std::partition(stages.begin(), stages.end(), [](const auto& stage) { return stage == kExportStage; });
+    const auto of_frames =
+        std::partition(stages.begin(), stages.end(), [](const auto& stage) { return stage == kExportStage; });
     if (of_frames != stages.begin()) RETURN_IF_ERROR(Export());
     if (of_frames != stages.begin() && of_frames == stages.end()) return absl::OkStatus();
     stages.erase(stages.begin(), of_frames);
@@ -221,10 +222,11 @@ void RegisterBench(Cli& cli) {
   });
   verb->add_option("file", command->file, ".frames, .frames.zst, or a folder made by `penstock record`; export wants none")
       ->type_name("FILE");
-  verb->add_option("--stage", command->stages,
-                   "envelope, decode (CAR and every block), cid (and every hash), check (all of level cid), signature (and the "
-                   "account's signature), full (and the inversion of the ops), index (into a store); all of these by default, "
-                   "signature and full only with --did-docs. export: prove a whole repository, made here; the default without FILE")
+  verb->add_option(
+          "--stage", command->stages,
+          "envelope, decode (CAR and every block), cid (and every hash), check (all of level cid), signature (and the "
+          "account's signature), full (and the inversion of the ops), index (into a store); all of these by default, "
+          "signature and full only with --did-docs. export: prove a whole repository, made here; the default without FILE")
       ->delimiter(',')
       ->type_name("STAGE…");
   verb->add_option("--seconds", command->seconds, "How long each stage runs, seconds; the median round counts")
@@ -241,7 +243,8 @@ void RegisterBench(Cli& cli) {
       ->capture_default_str()
       ->check(CLI::Range(1, 10'000'000))
       ->type_name("N");
-  verb->add_option("--store", command->store, "For index: a database to fill; by default a temporary SQLite file")->type_name("URL");
+  verb->add_option("--store", command->store, "For index: a database to fill; by default a temporary SQLite file")
+      ->type_name("URL");
 }
 
 }  // namespace penstock::app

@@ -1,10 +1,10 @@
 #pragma once
 
-// What a repository has that our rows have not, and the other way round (protocol 3.5): one walk over both, side by side, collection
-// by collection. Both sides come in pages, so memory does not grow with either.
+// What a repository has that our rows have not, and the other way round (protocol 3.5): one walk over both, side by side,
+// collection by collection. Both sides come in pages, so memory does not grow with either.
 //
-// Paths are not compared as a whole: '/' sorts after '-' and '.', so in an archive "a.b.c-d/x" comes before "a.b.c/x", and the table's
-// key (collection, rkey) has it the other way round. Within one collection both orders are the same.
+// Paths are not compared as a whole: '/' sorts after '-' and '.', so in an archive "a.b.c-d/x" comes before "a.b.c/x", and
+// the table's key (collection, rkey) has it the other way round. Within one collection both orders are the same.
 
 #include <cstdint>
 #include <string>
@@ -29,8 +29,8 @@ struct Difference {
   } kind = Kind::kMissing;
   std::string_view collection, rkey;
   const SpilledRecord* record = nullptr;  // null for kGone
-  // Names the row among all of this repository at this rev, whatever has been written already: a record's place in the repository
-  // in key order; -2 and below for what is gone (dead_letter.op).
+  // Names the row among all of this repository at this rev, whatever has been written already: a record's place in the
+  // repository in key order; -2 and below for what is gone (dead_letter.op).
   int32_t index = 0;
 
   repo::Action action() const;
@@ -51,8 +51,9 @@ class Comparison {
              indexer::AccountScan* scan)
       : filter_(filter), did_(did), rev_(rev), records_(records), scan_(scan) {}
 
-  // Visits the differences that the filter wants as ops, those of one collection in key order; views for the time of the visit. Ends
-  // at the first error of `visit` and returns it. Others: those of SpilledRecords and AccountScan. May be run again.
+  // Visits the differences that the filter wants as ops, those of one collection in key order; views for the time of the
+  // visit. Ends at the first error of `visit` and returns it. Others: those of SpilledRecords and AccountScan. May be run
+  // again.
   using Visit = absl::FunctionRef<absl::Status(const Difference&)>;
   absl::Status Run(Visit visit);
   // Records of the repository that are held as they are, in the last run.

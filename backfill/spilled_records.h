@@ -1,7 +1,8 @@
 #pragma once
 
-// Records of one repository, put aside in key order and read again in that order, any number of times. Little stays in memory, much
-// goes to a temporary file, in pages whose hashes are kept: what a disk has spoilt does not come back as if it were proven.
+// Records of one repository, put aside in key order and read again in that order, any number of times. Little stays in
+// memory, much goes to a temporary file, in pages whose hashes are kept: what a disk has spoilt does not come back as if it
+// were proven.
 //
 // Not thread-safe.
 
@@ -35,16 +36,16 @@ class SpilledRecords {
   // Forgets all records. Errors: those of Spill::Clear.
   absl::Status Clear(uint64_t max_bytes);
 
-  // Errors: those of Spill. Rejects: kCarTooLarge: more than `max_bytes`; many keys may have one and the same block, so an archive
-  // can be much smaller than its records.
+  // Errors: those of Spill. Rejects: kCarTooLarge: more than `max_bytes`; many keys may have one and the same block, so an
+  // archive can be much smaller than its records.
   absl::Status Add(const SpilledRecord& record);
   // After the last Add.
   absl::Status End();
 
   // Begins at the first record. After End().
   void Rewind();
-  // The next one; false after the last. The views are good until the next call of any kind. Errors: those of Spill; kDataLoss if the
-  // bytes are not those that were put aside.
+  // The next one; false after the last. The views are good until the next call of any kind. Errors: those of Spill; kDataLoss
+  // if the bytes are not those that were put aside.
   absl::StatusOr<bool> Next(SpilledRecord* record);
 
   uint64_t count() const { return count_; }

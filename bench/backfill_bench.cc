@@ -1,9 +1,11 @@
 // Whole repositories on their way into SQLite: how fast, and in how much memory.
 //
-//   backfill_bench [records of the large one = 1000000] [small repositories = 200] [records of each = 1000] [directory = /var/tmp]
+//   backfill_bench [records of the large one = 1000000] [small repositories = 200] [records of each = 1000]
+//                  [directory = /var/tmp]
 //
-// First the large one, in tree order and shuffled: verified and taken in through the real pipeline, each in a process of its own,
-// whose memory is the operating system's count; then once more, killed when half of its rows are there, and taken in again.
+// First the large one, in tree order and shuffled: verified and taken in through the real pipeline, each in a process of its
+// own, whose memory is the operating system's count; then once more, killed when half of its rows are there, and taken in
+// again.
 //
 // Then the rate: the small ones, by two threads, beside the store's own limit, which is the very same rows through Store::Apply
 // alone, in the batches that the pipeline makes. Both take turns, and the best of each counts.
@@ -253,11 +255,12 @@ struct Bench {
       const auto result = service.Import(archive, import.get());
       service.Finish();
       const double took = Seconds() - start, most = Memory("VmHWM");
-      std::printf("%s: %.1f MB, %llu rows written, %llu as they should be: %.1f s, %.0f k rows/s; memory %.1f MB at most, %.1f of it "
-                  "before: %.1f MB\n",
-                  what, static_cast<double>(result.bytes) / 1e6, static_cast<unsigned long long>(result.created),
-                  static_cast<unsigned long long>(result.unchanged), took, static_cast<double>(result.created) / 1e3 / took, most,
-                  before, most - before);
+      std::printf(
+          "%s: %.1f MB, %llu rows written, %llu as they should be: %.1f s, %.0f k rows/s; memory %.1f MB at most, %.1f of it "
+          "before: %.1f MB\n",
+          what, static_cast<double>(result.bytes) / 1e6, static_cast<unsigned long long>(result.created),
+          static_cast<unsigned long long>(result.unchanged), took, static_cast<double>(result.created) / 1e3 / took, most,
+          before, most - before);
     });
     const int64_t rows = database.Count("SELECT count(*) FROM record WHERE NOT deleted AND verification = 'export'");
     if (rows != static_cast<int64_t>(large)) Die("rows are missing: " + std::to_string(rows));
@@ -367,10 +370,12 @@ struct Bench {
         limit = std::min(limit, ApplyAll(port.rows));
         imported = std::min(imported, ImportAll(archives));
       }
-      std::printf("%zu repositories of %zu records, %zu threads: %.2f s, %.0f k rows/s; the store alone %.2f s, %.0f k rows/s: %.0f %% of "
-                  "it; proving and making the rows, one thread: %.2f s\n",
-                  repositories, records, kThreads, imported, rows / imported / 1e3, limit, rows / limit / 1e3, 100 * limit / imported,
-                  proving);
+      std::printf(
+          "%zu repositories of %zu records, %zu threads: %.2f s, %.0f k rows/s; the store alone %.2f s, %.0f k rows/s: %.0f "
+          "%% of "
+          "it; proving and making the rows, one thread: %.2f s\n",
+          repositories, records, kThreads, imported, rows / imported / 1e3, limit, rows / limit / 1e3, 100 * limit / imported,
+          proving);
     });
     for (const Archive& archive : archives) unlink(archive.path.c_str());
   }

@@ -25,7 +25,8 @@ std::vector<Record> Records(size_t count, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<Record> records;
   for (size_t i = 0; i < count; ++i) {
-    Record record{"a.b.c" + std::to_string(i % 7), std::to_string(i), std::string(random() % 900, static_cast<char>('a' + i % 26)), {}};
+    Record record{
+        "a.b.c" + std::to_string(i % 7), std::to_string(i), std::string(random() % 900, static_cast<char>('a' + i % 26)), {}};
     if (random() % 50 == 0) record.block.assign(200'000, 'L');
     record.cid = cbor::Cid::OfBlock(AsBytes(record.block), i % 10 == 0 ? cbor::kCodecRaw : cbor::kCodecDagCbor);
     records.push_back(std::move(record));

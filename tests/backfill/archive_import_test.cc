@@ -188,10 +188,12 @@ TEST_P(ArchiveImportTest, ANewRepositoryIsTakenInWhole) {
   EXPECT_EQ(port_->import_host, "https://pds.example:8443");
   EXPECT_EQ(port_->import_records, 2u);
   EXPECT_EQ(import_->Apply(port_.get(), scan_.get()).code(), absl::StatusCode::kInternal) << "once";
-  EXPECT_THAT(Rows("SELECT collection, rkey, cid, rev, COALESCE(seq, 0), source, op, verification, validation, created_at FROM record "
-                   "WHERE rkey = 'a'"),
-              ElementsAre("app.bsky.feed.post|a|" + cbor::Cid::OfBlock(AsBytes(post.bytes())).ToString() + "|" + account.rev() +
-                          "|0|getRepo:pds.example:8443|create|export|unknown|2025-09-01T08:00:00.000Z"));
+  EXPECT_THAT(
+      Rows(
+          "SELECT collection, rkey, cid, rev, COALESCE(seq, 0), source, op, verification, validation, created_at FROM record "
+          "WHERE rkey = 'a'"),
+      ElementsAre("app.bsky.feed.post|a|" + cbor::Cid::OfBlock(AsBytes(post.bytes())).ToString() + "|" + account.rev() +
+                  "|0|getRepo:pds.example:8443|create|export|unknown|2025-09-01T08:00:00.000Z"));
   EXPECT_EQ(Value("SELECT count(*) FROM record WHERE commit_cid IS NULL"), "0");
   EXPECT_THAT(Rows("SELECT did, rev, sync_state FROM repo"),
               ElementsAre(account.did() + "|" + account.rev() + "|synchronized"));
@@ -332,7 +334,8 @@ TEST_P(ArchiveImportTest, AnEmptyRepositoryEmptiesOurs) {
 // A delete that came before the account was followed: that the record is not there is proven now.
 TEST_P(ArchiveImportTest, ATombstoneIsProvenAsWell) {
   Account account = NewAccount();
-  account.Commit({Write::Create(Path(kPost, "a"), Record(kPost, "a")), Write::Create(Path(kLike, "b"), Record(kLike, "b"))}, kNow);
+  account.Commit({Write::Create(Path(kPost, "a"), Record(kPost, "a")), Write::Create(Path(kLike, "b"), Record(kLike, "b"))},
+                 kNow);
   account.Commit({Write::Delete(Path(kLike, "b"))}, kNow);
   Live(account, Write::Delete(Path(kLike, "b")), Verification::kCommit);
   EXPECT_THAT(Proofs(), ElementsAre("b|delete|commit|" + account.rev()));
@@ -367,7 +370,8 @@ TEST_P(ArchiveImportTest, OneBlockUnderManyKeys) {
 
 TEST_P(ArchiveImportTest, OnlyWhatTheFilterWants) {
   Account account = NewAccount();
-  const Write post = Write::Create(Path(kPost, "a"), Record(kPost, "a")), like = Write::Create(Path(kLike, "a"), Record(kLike, "a"));
+  const Write post = Write::Create(Path(kPost, "a"), Record(kPost, "a")),
+              like = Write::Create(Path(kLike, "a"), Record(kLike, "a"));
   account.Commit({post, like}, kNow);
   // A row from a time when likes were wanted.
   Live(account, Write::Create(Path(kLike, "old"), Record(kLike, "old")));
@@ -385,7 +389,8 @@ TEST_P(ArchiveImportTest, NothingIsWanted) {
   Account account = NewAccount();
   account.Commit({Write::Create(Path(kPost, "a"), Record(kPost, "a"))}, kNow);
   for (const bool by_account : {false, true}) {
-    Use(by_account ? *indexer::Filter::Make({.collections = {"*"}, .dids = {std::string(test::kBob)}, .exclude_dids = {}, .actions = {}})
+    Use(by_account ? *indexer::Filter::Make(
+                         {.collections = {"*"}, .dids = {std::string(test::kBob)}, .exclude_dids = {}, .actions = {}})
                    : FilterOf({"space.atbb.*"}));
     const ArchiveImport::Result result = Import(account, {.is_new = true});
     EXPECT_EQ(result.records, 1u);
@@ -482,8 +487,9 @@ TEST_P(ArchiveImportTest, KeysThatAreNoRecords) {
   EXPECT_EQ(import_->result().unusable, 2u);
   EXPECT_EQ(import_->result().created, 2u);
   EXPECT_EQ(counters_.Of(Reject::kSyntaxRepoPath), 1u);
-  EXPECT_THAT(Rows("SELECT rkey, cid, validation, CASE WHEN cbor IS NULL THEN 'none' ELSE 'some' END FROM record ORDER BY rkey"),
-              ElementsAre("good|" + good_cid.ToString() + "|unknown|some", "raw|" + raw.ToString() + "|invalid|none"));
+  EXPECT_THAT(
+      Rows("SELECT rkey, cid, validation, CASE WHEN cbor IS NULL THEN 'none' ELSE 'some' END FROM record ORDER BY rkey"),
+      ElementsAre("good|" + good_cid.ToString() + "|unknown|some", "raw|" + raw.ToString() + "|invalid|none"));
   EXPECT_THAT(Rows("SELECT op, rkey, reject FROM dead_letter"), ElementsAre("1|raw|record_unverifiable"));
 }
 
@@ -632,7 +638,8 @@ class ArchiveFaultTest : public ArchiveImportTest {
   std::map<std::string, std::vector<std::string>> before_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Databases, ArchiveFaultTest, testing::Values("sqlite"), [](const auto& chosen) { return chosen.param; });
+INSTANTIATE_TEST_SUITE_P(Databases, ArchiveFaultTest, testing::Values("sqlite"),
+                         [](const auto& chosen) { return chosen.param; });
 
 TEST_P(ArchiveFaultTest, Truncated) {
   for (size_t size = 0; size < car_.size(); size += 1 + size % 97) {
@@ -823,7 +830,8 @@ TEST_P(ArchiveImportTest, RandomHistoriesEndAsAFreshIndex) {
         const std::string& collection = collections[below(collections.size())];
         const std::string path = Path(collection, Key(below(20)));
         if (writes.contains(path)) continue;
-        const Item record = below(20) == 0 ? Item::Map({{"text", c}}) : Record(collection, std::to_string(c) + "/" + std::to_string(below(3)));
+        const Item record = below(20) == 0 ? Item::Map({{"text", c}})
+                                           : Record(collection, std::to_string(c) + "/" + std::to_string(below(3)));
         if (!there.contains(path)) {
           writes.emplace(path, Write::Create(path, record));
           there.insert(path);
@@ -852,7 +860,9 @@ TEST_P(ArchiveImportTest, RandomHistoriesEndAsAFreshIndex) {
     EXPECT_EQ(result.created + result.updated + result.unchanged, result.wanted);
     ImportInto(fresh.get(), account, {.is_new = true});
     ASSERT_EQ(Contents(store_.get(), account), Contents(fresh.get(), account));
-    EXPECT_EQ(Value("SELECT count(*) FROM record WHERE verification NOT IN ('full', 'export') AND did = '" + account.did() + "'"), "0");
+    EXPECT_EQ(
+        Value("SELECT count(*) FROM record WHERE verification NOT IN ('full', 'export') AND did = '" + account.did() + "'"),
+        "0");
     const ArchiveImport::Result again = Import(account);
     EXPECT_EQ(again.created + again.updated + again.deleted, 0u);
     if (HasFailure()) break;
