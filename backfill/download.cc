@@ -24,12 +24,6 @@ StepResult Recalled() {
   return result;
 }
 
-// Whether a host that will not answer now works, and only wants to be asked less.
-bool IsLimited(const net::XrpcOutcome& outcome) {
-  return outcome.error == "RateLimitExceeded" || Message(outcome.status).find("status 429") != std::string_view::npos ||
-         Message(outcome.status).find("asked to be left alone") != std::string_view::npos;
-}
-
 // Tells when a host is too slow. Only the time that we waited for it counts, and not that in which it waited for us.
 class Pace {
  public:
@@ -72,8 +66,8 @@ StepResult OfOutcome(const net::XrpcOutcome& outcome, std::string_view host) {
     result.cause = kCauseNoHost;
     result.answered = false;
   } else if (IsTransient(outcome.status)) {
-    result.cause = IsLimited(outcome) ? kCauseHostLimited : kCauseHostUnavailable;
-    result.answered = IsLimited(outcome);
+    result.cause = outcome.limited ? kCauseHostLimited : kCauseHostUnavailable;
+    result.answered = outcome.limited;
   } else {
     result.cause = kCauseHostRefused;
   }

@@ -43,9 +43,9 @@ class HostGate::Impl {
     if (host == nullptr) {
       return Refuse(done, stopped_ ? "stopped" : "too many hosts at once", options_.backoff_first);
     }
-    if (host->not_before > now) return Refuse(done, Why(*host), Until(host->not_before, now));
+    if (host->not_before > now) return Refuse(done, Why(*host), Until(host->not_before, now), host->down);
     // One at a time finds out whether it is back.
-    if (host->probing) return Refuse(done, Why(*host), options_.backoff_first);
+    if (host->probing) return Refuse(done, Why(*host), options_.backoff_first, host->down);
     if (host->waiting.size() >= options_.max_waiting || waiting_ >= options_.total_waiting) {
       return Refuse(done, name + ": too many requests wait", TimeFor(*host, static_cast<double>(host->waiting.size())));
     }
@@ -150,10 +150,11 @@ class HostGate::Impl {
 
   // Posted, so that whoever is refused may do anything, Enter included, without being in the middle of
   // something here.
-  void Refuse(const Done& done, const std::string& why, microseconds retry_after) const {
+  void Refuse(const Done& done, const std::string& why, microseconds retry_after, bool down = false) const {
     Admission refused;
     refused.status = UnavailableError(why);
     refused.retry_after_us = std::max<int64_t>(retry_after.count(), 1000);
+    refused.down = down;
     asio::post(executor_, [done, refused] { done(refused); });
   }
 
@@ -249,7 +250,7 @@ class HostGate::Impl {
     host->probing = false;
     const std::string why = stopped_ ? "stopped" : Why(*host);
     const microseconds retry_after = Until(host->not_before, now);
-    for (const Done& done : refused) Refuse(done, why, retry_after);
+    for (const Done& done : refused) Refuse(done, why, retry_after, host->down);
   }
 
   // Lists a host that has somebody waiting, unless it can do nothing before a timer or a Leave.

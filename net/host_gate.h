@@ -61,6 +61,7 @@ class HostGate {
   struct Admission {
     absl::Status status;  // OK: go on, and Leave when done. Else kUnavailable: there is nothing to leave
     int64_t retry_after_us = 0;
+    bool down = false;  // refused because the host fails, and not to spare it
   };
   // `done` is called once on the executor: at once, when it is this request's turn, or with a refusal (down,
   // paused, queue full, stopped).

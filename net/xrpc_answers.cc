@@ -132,6 +132,7 @@ XrpcOutcome JudgeAnswer(int http_status, std::string_view url, std::string_view 
     outcome.status = FailedPreconditionError(text);
   } else if (http_status == 408 || http_status == 425 || http_status == 429 || http_status >= 500) {
     outcome.status = UnavailableError(text);
+    outcome.limited = http_status == 429;
   } else if (http_status == 404 || outcome.error == "RepoNotFound" || outcome.error == "RecordNotFound") {
     outcome.status = NotFoundError(text);
   } else {

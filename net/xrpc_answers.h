@@ -25,6 +25,7 @@ struct XrpcOutcome {
   // The XRPC error, "RepoNotFound"; empty if the host named none. Two of them are ours: kMethodNotServed, kNoArchive.
   std::string error;
   int64_t retry_after_us = 0;
+  bool limited = false;  // with kUnavailable: it works, and is spared: 429, a pause that it asked for, or our own limits for it
 };
 
 // The host does not serve the method at all: 501, or an error that means this; a 404 to one that no account is asked of.

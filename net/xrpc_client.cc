@@ -154,7 +154,7 @@ class XrpcClient::Impl {
       if (!admission.status.ok()) {
         counters_->Count("xrpc_refused");
         NoteBusy(call->host);
-        return End(*call, {admission.status, {}, admission.retry_after_us}, {});
+        return End(*call, {admission.status, {}, admission.retry_after_us, !admission.down}, {});
       }
       // Its reader may have lost patience while it waited for its turn.
       if (call->pipe != nullptr && call->pipe->cancelled()) {

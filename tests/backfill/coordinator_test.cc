@@ -205,6 +205,26 @@ TEST_P(CoordinatorTest, A429StormIsWaitedOut) {
   EXPECT_EQ(Count("backfill_failed"), 0u);
 }
 
+// What we refuse ourselves, for the host's sake, is no outage.
+TEST_P(CoordinatorTest, OurOwnLimitsForAHostAreNoFaultOfIts) {
+  Host pds;
+  client_options_.gate.per_second = 20;
+  client_options_.gate.burst = 1;
+  client_options_.gate.max_wait = std::chrono::milliseconds(1);
+  std::vector<Account> accounts;
+  std::vector<sync::TaskSeed> seeds;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    accounts.push_back(Resident(seed, pds));
+    seeds.push_back({accounts.back().did(), "", ""});
+  }
+  Begin();
+  Want(std::move(seeds));
+  for (const Account& account : accounts) ASSERT_TRUE(BecomesDone(account, kSecond));
+  EXPECT_GE(Count("backfill_host_limited"), 1u);
+  EXPECT_EQ(Count("backfill_host_unavailable"), 0u);
+  EXPECT_EQ(pds.Asked("getRepo"), 10u);
+}
+
 TEST_P(CoordinatorTest, TooSlowIsLeftForLater) {
   Host pds;
   Account ann = Resident(1, pds, 100);
@@ -452,6 +472,37 @@ TEST_P(CoordinatorTest, AnAccountThatMovedIsFoundAtItsNewHost) {
   ASSERT_TRUE(BecomesTask(ann, "done - 0"));
   ExpectWhole(ann);
   EXPECT_EQ(before.Asked("getRepo"), 1u);
+  EXPECT_EQ(resolver_.purged(), 1u);
+}
+
+// The old host is believed about an account only if the document still names it.
+TEST_P(CoordinatorTest, AnAccountThatMovedIsNotSilentBecauseItsOldHostSaysSo) {
+  Host before, after;
+  Account ann = Resident(1, before);
+  Begin();
+  Want({&ann});
+  ASSERT_TRUE(BecomesDone(ann));
+  Publish(ann, 2, 20);
+  after.Has(ann);
+  before.hosting().SetStatus("", ann.did(), false, "deactivated");
+  front_.ServePurged(ann.did(), IdentityAt(ann, after.url()));
+  Want({{ann.did(), ann.rev(), ""}}, RunKind::kGap);
+  ASSERT_TRUE(BecomesDone(ann));
+  ASSERT_TRUE(Eventually([&] { return Value("SELECT rev FROM repo") == ann.rev(); }));
+  ExpectWhole(ann);
+  EXPECT_EQ(Status(ann), "active");
+}
+
+TEST_P(CoordinatorTest, AnAccountThatWeFollowAndItsHostDoesNotHaveWasDeleted) {
+  Host pds;
+  Account ann = Resident(1, pds);
+  Begin();
+  Want({&ann});
+  ASSERT_TRUE(BecomesDone(ann));
+  pds.hosting().RemoveRepo("", ann.did());
+  Want({&ann});
+  ASSERT_TRUE(BecomesTask(ann, "done account_inactive 0"));
+  EXPECT_TRUE(Eventually([&] { return Status(ann) == "deleted"; })) << Status(ann);
   EXPECT_EQ(resolver_.purged(), 1u);
 }
 

@@ -101,10 +101,12 @@ TEST_F(XrpcClientTest, SortsErrors) {
   EXPECT_TRUE(absl::IsFailedPrecondition(outcome(401, "{}").status));
   EXPECT_EQ(outcome(400, R"({"error":"Forged\nlog line"})").error, "");
   EXPECT_TRUE(absl::IsUnavailable(outcome(500, R"({"error":"InternalServerError"})").status));
-  EXPECT_TRUE(absl::IsUnavailable(outcome(429, "{}").status));
+  EXPECT_FALSE(outcome(503, "{}").limited);
+  EXPECT_TRUE(outcome(429, "{}").limited);
   const XrpcOutcome limited = Status().first;
   EXPECT_TRUE(absl::IsUnavailable(limited.status));
   EXPECT_GT(limited.retry_after_us, 4'000'000) << "left alone";
+  EXPECT_TRUE(limited.limited) << "which is another thing than being down";
 }
 
 TEST_F(XrpcClientTest, FetchesAProof) {
@@ -137,7 +139,11 @@ TEST_F(XrpcClientTest, AStrangersHostIsAStranger) {
 TEST_F(XrpcClientTest, AHostThatIsDownFailsAtOnce) {
   options_.gate.failures_until_down = 2;
   host_->SetDown(true);
-  for (int i = 0; i < 10; ++i) EXPECT_TRUE(absl::IsUnavailable(Status().first.status));
+  for (int i = 0; i < 10; ++i) {
+    const XrpcOutcome outcome = Status().first;
+    EXPECT_TRUE(absl::IsUnavailable(outcome.status));
+    EXPECT_FALSE(outcome.limited);
+  }
   EXPECT_EQ(counters_.Of("xrpc_errors"), 2u);
   EXPECT_EQ(counters_.Of("xrpc_refused"), 8u);
 }
