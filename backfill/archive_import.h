@@ -1,9 +1,9 @@
 #pragma once
 
-// One repository, from the bytes of its archive to rows in the store (docs/backfill.md, "Taking in"). First it is verified as a
-// whole; what the filter wants of it is put aside meanwhile. Then it is compared with the rows that we hold, and the difference
-// is written: creates, updates and deletes. Memory is bounded whatever the repository's size (repo/export_stream.h); there are two
-// temporary files, each of `max_bytes` at most.
+// One repository, from the bytes of its archive to rows in the store (docs/backfill.md, "Taking in"). First it is verified as
+// a whole; what the filter wants of it is put aside meanwhile. Then it is compared with the rows that we hold, and the
+// difference is written: creates, updates and deletes. Memory is bounded whatever the repository's size
+// (repo/export_stream.h); there are two temporary files, each of `max_bytes` at most.
 //
 // Not thread-safe; blocking; reusable. Reads no clock.
 
@@ -42,9 +42,9 @@ class ArchiveImport {
   ~ArchiveImport();
 
   // ---- Verifying
-  // `key` outlives the import, the rest is copied. `have_rev`: our own rev; an older archive ends at its commit with "stale_export",
-  // and one of this rev with `current_is_enough` ends there as well, as "already_current" (both kFailedPrecondition, the message is
-  // the word; backfill/policy.h).
+  // `key` outlives the import, the rest is copied. `have_rev`: our own rev; an older archive ends at its commit with
+  // "stale_export", and one of this rev with `current_is_enough` ends there as well, as "already_current" (both
+  // kFailedPrecondition, the message is the word; backfill/policy.h).
   struct Subject {
     std::string_view did = {};
     const crypto::PublicKey* key = nullptr;
@@ -66,10 +66,10 @@ class ArchiveImport {
   absl::Status EndOfArchive();
 
   // ---- Writing, after EndOfArchive
-  // `scan` reads the store that `port` writes to; unused for who `is_new`. Calls port->Begin, twice if the difference turns out to be
-  // too large for one transaction, and ends with port->Finish. Errors: those of ImportPort and AccountScan; kDataLoss (a
-  // temporary file was spoilt). After one that was not Begin's the caller has to Abandon; whatever is left undone is made good by
-  // the next import of the account, which writes only what is still missing.
+  // `scan` reads the store that `port` writes to; unused for who `is_new`. Calls port->Begin, twice if the difference turns
+  // out to be too large for one transaction, and ends with port->Finish. Errors: those of ImportPort and AccountScan;
+  // kDataLoss (a temporary file was spoilt). After one that was not Begin's the caller has to Abandon; whatever is left
+  // undone is made good by the next import of the account, which writes only what is still missing.
   absl::Status Apply(pipeline::ImportPort* port, indexer::AccountScan* scan);
 
   struct Result {
