@@ -112,6 +112,7 @@ absl::Status ArchiveImport::Impl::Begin(const Subject& subject) {
   if (subject.key == nullptr) return InternalError("an import without a key");
   repo::ExportStreamOptions options;
   options.key = subject.key;
+  options.proven_commit = subject.proven_commit;
   options.did = repo::Did::Parse(did_);
   if (!options.did) return RejectError(Reject::kSyntaxDid);
   if (!options.did->IsResolvable()) return RejectError(Reject::kUnsupportedDidMethod, options.did->method());

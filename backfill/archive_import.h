@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "absl/status/status.h"
 #include "base/bytes.h"
 #include "base/counters.h"
+#include "cbor/cid.h"
 #include "crypto/public_key.h"
 #include "indexer/filter.h"
 #include "indexer/readers.h"
@@ -48,6 +50,7 @@ class ArchiveImport {
   struct Subject {
     std::string_view did = {};
     const crypto::PublicKey* key = nullptr;
+    std::optional<cbor::Cid> proven_commit = {};  // our head: its signature was checked when it came (repo/export_stream.h)
     int64_t now_us = 0;
     std::string_view have_rev = {};  // empty if none
     bool current_is_enough = false;

@@ -206,6 +206,7 @@ StepResult FetchTask::FetchFrom(const net::XrpcHost& host) {
   ArchiveImport::Subject subject;
   subject.did = did();
   subject.key = &*identity_->key;
+  if (view_.state.head) subject.proven_commit = view_.state.head->commit;
   subject.now_us = resources_.clock->NowMicros();
   subject.have_rev = LeastRev();
   // An operator who names an account wants all of it compared.

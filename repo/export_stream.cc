@@ -126,8 +126,10 @@ absl::Status ExportStream::Use(Bytes block) {
 absl::Status ExportStream::UseCommit(Bytes block) {
   if (!reader_.root().view().IsBlessedData()) return RejectError(Reject::kCidUnsupported, "commit");
   commit_block_ = AsText(block);
+  ExportOptions options = options_;
+  if (options_.proven_commit == reader_.root()) options.key = nullptr;
   CommitObject commit;
-  RETURN_IF_ERROR(CheckExportedCommit(AsBytes(commit_block_), options_, &commit, &unsigned_));
+  RETURN_IF_ERROR(CheckExportedCommit(AsBytes(commit_block_), options, &commit, &unsigned_));
   commit_ = commit;
   RETURN_IF_ERROR(visitor_->OnCommit(commit_, reader_.root().view(), AsBytes(commit_block_)));
   want_ = Want::kNode;

@@ -13,6 +13,7 @@
 // one section. docs/formats/car.md has the figures.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,9 @@ namespace penstock::repo {
 struct ExportStreamOptions : ExportOptions {
   uint64_t max_bytes = car::kMaxRepositoryBytes;  // bounds the Spill, too: it holds no more than came
   size_t max_section_bytes = car::kMaxSectionBytes;
+  // A commit whose signature was checked when it came, by the key of that time: in an archive of this very commit it is not checked
+  // again. (After a migration a PDS serves the last commit as it was, signed by the key that the account had before.)
+  std::optional<cbor::Cid> proven_commit;
 };
 
 // Who gets what an archive holds. An error ends the stream and is what Feed or Finish returns.

@@ -127,6 +127,12 @@ TEST_F(ExportStreamTest, SignatureOwnerAndTime) {
     };
     options.key = &other;
     EXPECT_EQ(refused(options), "signature_mismatch");
+    // What was checked by the key of its time needs no key now, and nothing else is let through with it.
+    options.proven_commit = account.data();
+    EXPECT_EQ(refused(options), "signature_mismatch");
+    options.proven_commit = cbor::Cid(stream_.commit_cid());
+    EXPECT_EQ(Stream(stream_, car, 100, options), found);
+    options.proven_commit.reset();
     options.key = nullptr;
     options.did = Did::Parse("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa");
     EXPECT_EQ(refused(options), "commit_did_mismatch");
