@@ -37,10 +37,10 @@ absl::Status ReadName(std::optional<Enum> value, std::string_view name, Enum* ou
   return absl::OkStatus();
 }
 
-// `first` doubled `times` - 1 times.
-int64_t Wait(const sync::BackfillStore::Throttle& throttle, int64_t times) {
+// `first_us` doubled `imports` - 1 times.
+int64_t Wait(const sync::BackfillStore::Throttle& throttle, int64_t imports) {
   int64_t wait = throttle.first_us;
-  for (int64_t i = 1; i < times && wait < throttle.most_us; ++i) wait *= 2;
+  for (int64_t i = 1; i < imports && wait < throttle.most_us; ++i) wait *= 2;
   return std::min(wait, throttle.most_us);
 }
 
@@ -82,7 +82,7 @@ class BackfillQueue final : public sync::BackfillStore {
   struct Unsettled {
     std::string did;
     int64_t not_before = 0;
-    int64_t times = 0;
+    int64_t imports = 0;
   };
 
   template <typename Body>
@@ -449,12 +449,16 @@ absl::StatusOr<size_t> BackfillQueue::FindUnsettled(const Throttle& throttle, in
     last = row.text(0);
     const bool active = row.int64(1) != 0, has_open_task = row.int64(2) != 0;
     if (!active || has_open_task) return;
-    const int64_t ended_at = row.int64(4), failed_at = row.int64(5);
-    const bool calm = ended_at == 0 || now_us - ended_at >= throttle.calm_us;
-    if (!calm && failed_at == ended_at) return;  // what failed for good is tried again when it is calm
-    const int64_t times = calm ? 0 : row.int64(3);
-    const int64_t not_before = calm ? now_us : std::max(now_us, ended_at + Wait(throttle, times));
-    found->push_back({last, not_before, times});
+    const int64_t imported_at = row.int64(4), ended_at = row.int64(5), failed_at = row.int64(6), status_at = row.int64(7);
+    const bool calm = imported_at == 0 || now_us - imported_at >= throttle.calm_us;
+    const int64_t imports = calm ? 0 : row.int64(3);
+    int64_t not_before = calm ? now_us : std::max(now_us, imported_at + Wait(throttle, imports));
+    // Nothing came of it last time, and nothing has happened since that would make a difference.
+    if (ended_at > imported_at && status_at <= ended_at) {
+      if (failed_at == ended_at && now_us - ended_at < throttle.calm_us) return;
+      not_before = std::max(not_before, ended_at + throttle.first_us);
+    }
+    found->push_back({last, not_before, imports});
   };
   RETURN_IF_ERROR(Read(kUnsettled, {*after, static_cast<int64_t>(kPage)}, examine));
   *after = last;
@@ -484,7 +488,7 @@ absl::StatusOr<size_t> BackfillQueue::QueueUnsettled(const Throttle& throttle, i
                        .did = account.did,
                        .created_at = now_us,
                        .not_before = account.not_before,
-                       .times = account.times});
+                       .imports = account.imports});
     }
     ASSIGN_OR_RETURN(queued, db_->PutTasks(QueueConnection::TaskInsert::kUnsettled, tasks));
     return absl::OkStatus();

@@ -91,7 +91,6 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
     {"UPDATE backfill_task SET state = $4, cause = nullif($5, ''), detail = nullif($6, ''), "
      "not_before = CASE WHEN $4 = 'queued' THEN $7 ELSE not_before END, "
      "attempts = attempts + $9, "
-     "times = times + CASE WHEN $4 = 'queued' THEN 0 ELSE 1 END, "
      "ended_at = CASE WHEN $4 = 'queued' THEN ended_at ELSE $8 END, owner = NULL, lease_until = NULL "
      "WHERE run = $1 AND did = $2 AND state = 'running' AND owner = $3",
      "itttttiii"},
@@ -106,10 +105,11 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
      ""},
     {"SELECT r.did, r.active, "
      "EXISTS (SELECT 1 FROM backfill_task t WHERE t.did = r.did AND t.state IN ('queued', 'running')), "
-     "coalesce((SELECT max(t.times) FROM backfill_task t WHERE t.did = r.did), 0), "
+     "coalesce((SELECT max(t.imports) FROM backfill_task t WHERE t.did = r.did), 0), "
+     "coalesce((SELECT max(t.imported_at) FROM backfill_task t WHERE t.did = r.did), 0), "
      "coalesce((SELECT max(t.ended_at) FROM backfill_task t WHERE t.did = r.did), 0), "
-     "coalesce((SELECT max(t.ended_at) FROM backfill_task t WHERE t.did = r.did AND t.state = 'failed'), 0) "
-     "FROM (SELECT did, active FROM repo WHERE sync_state IN ('partial', 'desynchronized', 'in_progress') "
+     "coalesce((SELECT max(t.ended_at) FROM backfill_task t WHERE t.did = r.did AND t.state = 'failed'), 0), "
+     "coalesce(r.status_at, 0) FROM (SELECT did, active, status_at FROM repo WHERE sync_state IN ('partial', 'desynchronized', 'in_progress') "
      "AND did > $1 ORDER BY did LIMIT $2) r ORDER BY r.did",
      "ti"},
     // ---- What decisions are made from
@@ -134,7 +134,7 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
 constexpr Column kTask[] = {
     {"run", kInt64},     {"did", kKey},          {"priority", kInt64},   {"state", kText},
     {"rev", kKey},       {"host", kText},        {"attempts", kInt64},   {"not_before", kInt64},
-    {"created_at", kInt64}, {"times", kInt64},
+    {"created_at", kInt64}, {"imports", kInt64},
 };
 constexpr Column kListing[] = {
     {"run", kInt64},  {"host", kKey},   {"method", kKey},     {"argument", kKey},     {"trusted", kBool}, {"cursor", kText},
@@ -150,7 +150,7 @@ constexpr Insert kSeedInsert = {
 constexpr Insert kUnsettledInsert = {
     "backfill_task", kTask,
     "ON CONFLICT (run, did) DO UPDATE SET state = excluded.state, attempts = excluded.attempts, "
-    "not_before = excluded.not_before, created_at = excluded.created_at, times = excluded.times, "
+    "not_before = excluded.not_before, created_at = excluded.created_at, imports = excluded.imports, "
     "cause = NULL, detail = NULL WHERE backfill_task.state IN ('done', 'failed')"};
 constexpr Insert kListingInsert = {"backfill_listing", kListing,
                                    "ON CONFLICT (run, host, method, argument) DO NOTHING"};

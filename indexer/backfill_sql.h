@@ -70,7 +70,7 @@ struct NewTask {
   std::string_view did = {}, rev = {}, host = {};
   int64_t created_at = 0;
   int64_t not_before = 0;
-  int64_t times = 0;
+  int64_t imports = 0;
 };
 
 const Insert& SeedInsert();        // of a listing; one that is done is queued again for a greater rev
@@ -89,7 +89,7 @@ void GiveTask(const NewTask& task, Arena* scratch, Row* out) {
   out->Int(0);  // attempts
   out->Int(task.not_before);
   out->Int(task.created_at);
-  out->Int(task.times);
+  out->Int(task.imports);
 }
 
 template <typename Row>

@@ -194,7 +194,7 @@ constexpr Column kBackfillTask[] = {
     {"attempts", kInt64, kNotNull},   {"not_before", kInt64, kNotNull}, {"owner", kText},
     {"lease_until", kInt64},          {"cause", kText},                 {"detail", kText},
     {"records", kInt64},              {"bytes", kInt64},                {"created_at", kInt64, kNotNull},
-    {"times", kInt64, kNotNull},      {"ended_at", kInt64},
+    {"ended_at", kInt64},             {"imports", kInt64, kNotNull},    {"imported_at", kInt64},
 };
 // The second answers for the totals of a run by itself.
 constexpr Index kBackfillTaskIndexes[] = {

@@ -172,7 +172,8 @@ class BackfillStore {
   virtual absl::StatusOr<std::optional<int64_t>> NextDue() = 0;
   // Queues each active account in state partial, desynchronized or in_progress that no open task of any run has, into the
   // standing run. One that was taken in within `calm_us` waits: `first_us`, doubling with each time to `most_us` at most
-  // (protocol 3.5: a repository that breaks at every commit). Of one that failed for good nothing more is asked within `calm_us`.
+  // (protocol 3.5: a repository that breaks at every commit). One whose task came to nothing waits `first_us`, and one that failed
+  // for good `calm_us`, unless its status changed since.
   // Looks at some thousand accounts at most; the next call goes on behind them. Returns how many were queued.
   struct Throttle {
     int64_t first_us = 60'000'000, most_us = 3'600'000'000, calm_us = 86'400'000'000;

@@ -53,7 +53,8 @@ constexpr char kClearHeadsSql[] =
 constexpr char kEndTasksSql[] =
     "UPDATE backfill_task t SET state = 'done', rev = k.rev, host = k.host, cause = k.cause, "
     "records = k.records, bytes = k.bytes, detail = NULL, owner = NULL, lease_until = NULL, "
-    "times = t.times + 1, ended_at = k.ended_at "
+    "ended_at = k.ended_at, imports = t.imports + (k.cause IS NULL)::int, "
+    "imported_at = CASE WHEN k.cause IS NULL THEN k.ended_at ELSE t.imported_at END "
     "FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], "
     "$8::bigint[]) AS k (did, started_at, rev, host, cause, records, bytes, ended_at) "
     "WHERE t.did = k.did AND t.created_at <= k.started_at AND t.state IN ('queued', 'running')";

@@ -45,7 +45,8 @@ absl::Status SqliteTables::Prepare(SqliteConnection* db, int64_t epoch) {
               &clear_head_));
   RETURN_IF_ERROR(
       prepare("UPDATE backfill_task SET state = 'done', rev = ?3, host = ?4, cause = ?5, records = ?6, "
-              "bytes = ?7, detail = NULL, owner = NULL, lease_until = NULL, times = times + 1, ended_at = ?8 "
+              "bytes = ?7, detail = NULL, owner = NULL, lease_until = NULL, ended_at = ?8, "
+              "imports = imports + (?5 IS NULL), imported_at = CASE WHEN ?5 IS NULL THEN ?8 ELSE imported_at END "
               "WHERE did = ?1 AND created_at <= ?2 AND state IN ('queued', 'running')",
               &end_tasks_));
   RETURN_IF_ERROR(prepare_insert(CoverageInsert(), &coverage_));
@@ -193,6 +194,7 @@ absl::Status SqliteTables::PurgeAccount(std::string_view did, uint64_t rows) {
   beyond.Int(static_cast<int64_t>(rows));
   ASSIGN_OR_RETURN(const bool some_stay, beyond.Step());
   const std::string collection(some_stay ? beyond.text(0) : ""), rkey(some_stay ? beyond.text(1) : "");
+  beyond.Reset();
   for (const std::string_view table : PurgeSql::kTables) {
     ASSIGN_OR_RETURN(SqliteStatement remove, db_->Prepare(PurgeSql::Delete(table, some_stay)));
     remove.Text(did);

@@ -349,7 +349,7 @@ TEST_P(BackfillStoreTest, ATaskStaysAsItIsUnlessItIsDoneAndTheAccountHasGoneOn) 
   clock_.Advance(kSecond);
   seed(7);
   EXPECT_EQ(state(), "queued|" + Rev(7));
-  EXPECT_EQ(Value("SELECT created_at, attempts, times FROM backfill_task"), std::to_string(Now()) + "|0|1");
+  EXPECT_EQ(Value("SELECT created_at, attempts, imports FROM backfill_task"), std::to_string(Now()) + "|0|1");
   std::vector<BackfillTask> tasks = Claim();
   ASSERT_THAT(tasks, SizeIs(1));
   EXPECT_EQ(tasks[0].rev, Rev(7));
@@ -433,7 +433,7 @@ TEST_P(BackfillStoreTest, FromQueuedToRunningToDoneByAnImport) {
   EXPECT_THAT(Rows(kTasks),
               ElementsAre(TaskLine(run, kAlice, "done|-|0|-"), TaskLine(run, kBob, "queued|-|0|-"),
                           TaskLine(other, kAlice, "done|-|0|-"), TaskLine(late, kAlice, "queued|-|0|-")));
-  EXPECT_THAT(Rows("SELECT rev, host, records, bytes, times, ended_at, lease_until FROM backfill_task WHERE run = " +
+  EXPECT_THAT(Rows("SELECT rev, host, records, bytes, imports, ended_at, lease_until FROM backfill_task WHERE run = " +
                    std::to_string(run) + " AND state = 'done'"),
               ElementsAre(Rev(3) + "|https://pds.example|1|1003|1|" + std::to_string(Now()) + "|-"));
   EXPECT_THAT(Rows("SELECT rule, rev FROM coverage ORDER BY rule"), ElementsAre("a.*|" + Rev(3), "b.*|" + Rev(3)));
@@ -465,7 +465,7 @@ TEST_P(BackfillStoreTest, FromRunningBackToQueuedWithItsAttempts) {
   ASSERT_THAT(tasks, SizeIs(1));
   End(tasks[0], TaskState::kFailed, "repo_not_found");
   EXPECT_EQ(Value(kTasks), TaskLine(run, kAlice, "failed|-|2|repo_not_found"));
-  EXPECT_EQ(Value("SELECT times, ended_at FROM backfill_task"), "1|" + std::to_string(Now()));
+  EXPECT_EQ(Value("SELECT imports, ended_at FROM backfill_task"), "0|" + std::to_string(Now()));
   EXPECT_THAT(Claim(), IsEmpty());
 }
 
@@ -598,7 +598,7 @@ TEST_P(BackfillStoreTest, AnAccountThatBreaksAgainAndAgainWaitsLongerEachTime) {
   broken();
   EXPECT_EQ(QueueUnsettled(), 1u);
   EXPECT_EQ(NextDue(), Now());
-  EXPECT_EQ(Value("SELECT times FROM backfill_task"), "0");
+  EXPECT_EQ(Value("SELECT imports FROM backfill_task"), "0");
 }
 
 TEST_P(BackfillStoreTest, WhatAnotherRunTookInCountsForTheThrottleAndAFailureWaitsForCalm) {
@@ -622,6 +622,36 @@ TEST_P(BackfillStoreTest, WhatAnotherRunTookInCountsForTheThrottleAndAFailureWai
   EXPECT_THAT(Dids(Claim()), UnorderedElementsAre(kAlice, kBob));
 }
 
+TEST_P(BackfillStoreTest, WhatCameToNothingIsAskedAgainAtOnceOnlyIfSomethingHappened) {
+  throttle_ = {.first_us = 60 * kSecond, .most_us = 200 * kSecond, .calm_us = 1000 * kSecond};
+  const auto state = [&](std::string_view did) {
+    Apply(List{make_.Chain(make_.Commit(did, 1, {}), SyncState::kDesynchronized, 0, "chain_broken")});
+  };
+  state(kAlice);
+  state(kBob);
+  state(kCarol);
+  EXPECT_EQ(QueueUnsettled(), 3u);
+  for (const BackfillTask& task : Claim()) {
+    if (task.did == kCarol) End(task, TaskState::kFailed, "repo_not_found");
+    if (task.did == kAlice) End(task, TaskState::kDone, "not_wanted");
+  }
+  // Its host says that it is not active: not taken in, but settled for now.
+  auto inactive = make_.Import(kBob, 1, {}, Now());
+  inactive->import->cause = "account_inactive";
+  inactive->repo.reset();
+  Apply(List{std::move(inactive), make_.Account(kBob, false, "deactivated")});
+  EXPECT_EQ(Value("SELECT imports, imported_at FROM backfill_task WHERE did = '" + std::string(kBob) + "'"), "0|-");
+  EXPECT_EQ(QueueUnsettled(), 1u);
+  EXPECT_EQ(NextDue(), Now() + 60 * kSecond);
+  clock_.Advance(kSecond);
+  Apply(List{make_.Account(kBob, true), make_.Account(kCarol, false, "suspended")});
+  EXPECT_EQ(QueueUnsettled(), 1u);
+  EXPECT_THAT(Dids(Claim()), ElementsAre(kBob));
+  Apply(List{make_.Account(kCarol, true)});
+  EXPECT_EQ(QueueUnsettled(), 1u);
+  EXPECT_EQ(NextDue(), Now());
+}
+
 TEST_P(BackfillStoreTest, ManyUnsettledAccountsAreLookedThroughInPieces) {
   // More than one call looks at, all but the last with a task already.
   RunSql(url_,
@@ -632,7 +662,7 @@ TEST_P(BackfillStoreTest, ManyUnsettledAccountsAreLookedThroughInPieces) {
                       "'partial', TRUE, 1 FROM n");
   RunSql(url_,
          "INSERT INTO backfill_run VALUES (5, 'filter', 'a.*', 'open', 1, NULL);"
-         "INSERT INTO backfill_task (run, did, priority, state, attempts, not_before, created_at, times) "
+         "INSERT INTO backfill_task (run, did, priority, state, attempts, not_before, created_at, imports) "
          "SELECT 5, did, 3, 'queued', 0, 1, 1, 0 FROM repo WHERE did < 'did:012000'");
   size_t queued = 0, calls = 0;
   while (queued == 0 && calls < 10) {

@@ -204,7 +204,7 @@ std::map<std::string, std::vector<std::string>> Contents(Store& store) {
       {"backfill_run", "SELECT id, kind, subject, state FROM backfill_run ORDER BY id"},
       {"backfill_listing", "SELECT * FROM backfill_listing ORDER BY run, host, method, argument"},
       {"backfill_task",
-       "SELECT run, did, priority, state, rev, host, attempts, owner, cause, detail, records, bytes, times "
+       "SELECT run, did, priority, state, rev, host, attempts, owner, cause, detail, records, bytes, imports "
        "FROM backfill_task ORDER BY run, did"},
       {"coverage", "SELECT did, rule, rev FROM coverage ORDER BY did, rule"},
       {"quarantine",

@@ -70,7 +70,10 @@ void MemoryStore::Apply(const ChangeSet& change, indexer::ApplyResult* result) {
         tables_.records.try_emplace({did, std::string(row.collection), std::string(row.rkey)}, record);
     const bool was_strong = repo::IsStrong(at->second.verification),
                is_strong = repo::IsStrong(record.verification);
-    const bool newer = was_strong != is_strong ? is_strong : record.rev > at->second.rev;
+    // The guard: class, rev, proven (docs/architecture.md, "Transactions").
+    const bool proves = indexer::IsProven(record.verification) && !indexer::IsProven(at->second.verification);
+    const bool newer = was_strong != is_strong ? is_strong
+                                               : record.rev > at->second.rev || (record.rev == at->second.rev && proves);
     if (!added && !newer) {
       ++result->rows_stale;
       continue;
