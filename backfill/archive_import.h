@@ -27,7 +27,7 @@ namespace penstock::backfill {
 
 struct ArchiveOptions {
   uint64_t max_bytes = 4ull << 30;       // of an archive, and of the records that are put aside
-  size_t max_blocks = 4'000'000;         // bounds the table of blocks: about 43 bytes each
+  size_t max_blocks = 3'145'728;         // bounds the table of blocks: 64 MiB, and half as much again while it grows
   size_t rows_at_once = 5'000;           // in one transaction with the new state,
   size_t bytes_at_once = 16 << 20;       // and so many bytes of them; more than that is written in chunks,
   size_t chunk_rows = 1'000;             // so many rows each
