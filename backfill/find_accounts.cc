@@ -119,7 +119,7 @@ void AccountRound::Resolve(size_t index) {
 
 void AccountRound::OnIdentity(size_t index, const identity::Answer& answer) {
   AccountQuestion& question = questions_[index];
-  if (!answer.status.ok()) return Retry(index, answer.retry_after_us);
+  if (!answer.status.ok()) return Retry(index, answer.retry_after_us, false);
   question.resolved = true;
   const std::string pds = answer.identity == nullptr ? std::string() : answer.identity->pds;
   if (pds.empty()) {
@@ -135,7 +135,7 @@ void AccountRound::OnIdentity(size_t index, const identity::Answer& answer) {
 void AccountRound::OnCollections(size_t index, const net::XrpcOutcome& outcome, const std::vector<std::string>& collections) {
   AccountQuestion& question = questions_[index];
   if (outcome.status.ok()) return Settle(index, Wanted(collections) ? AccountVerdict::kTask : AccountVerdict::kNotNeeded);
-  if (IsTransient(outcome.status)) return Retry(index, outcome.retry_after_us);
+  if (IsTransient(outcome.status)) return Retry(index, outcome.retry_after_us, outcome.limited);
   if (IsGone(outcome)) return Settle(index, AccountVerdict::kNotNeeded);
   // What it has cannot be seen. The fetch keeps it in mind until it comes back.
   if (IsHidden(outcome.error) || question.resolved) return Settle(index, AccountVerdict::kTask);
@@ -146,7 +146,7 @@ void AccountRound::OnCollections(size_t index, const net::XrpcOutcome& outcome, 
 
 void AccountRound::OnLatestCommit(size_t index, const net::XrpcOutcome& outcome, const net::LatestCommit& commit) {
   AccountQuestion& question = questions_[index];
-  if (IsTransient(outcome.status)) return Retry(index, outcome.retry_after_us);
+  if (IsTransient(outcome.status)) return Retry(index, outcome.retry_after_us, outcome.limited);
   if (outcome.status.ok()) {
     question.rev = UsableRev(commit.rev, context_->clock->NowMicros());
     const bool same = question.known_active && !question.rev.empty() && question.rev <= question.known_rev;
@@ -172,19 +172,21 @@ void AccountRound::Settle(size_t index, AccountVerdict verdict) {
   Pump();
 }
 
-void AccountRound::Retry(size_t index, int64_t retry_after_us) {
+void AccountRound::Retry(size_t index, int64_t retry_after_us, bool limited) {
   const int64_t now = context_->clock->NowMicros();
   AccountQuestion& question = questions_[index];
   --asking_;
   const std::string name = question.origin.empty() ? std::string(kDirectory) : question.origin;
   Origin& origin = origins_[name];
+  limited_ = limited;
   if (origin.rest_until <= now) {
-    ++origin.failures;
-    origin.rest_until = now + std::max(retry_after_us, kSecond << std::min(origin.failures - 1, 10));
+    ++(limited ? origin.limits : origin.failures);
+    origin.rest_until = now + std::max(retry_after_us, kSecond << std::clamp(origin.failures - 1, 0, 10));
   }
-  const bool host_is_silent = origin.failures >= kTries;
+  const bool host_is_silent = origin.failures >= kTries || origin.limits >= kRests;
   waiting_.push_back(index);
-  if (++question.tries >= kTries) {
+  if (!limited) ++question.tries;
+  if (question.tries >= kTries) {
     GiveUp(index);
   } else {
     question.due = origin.rest_until;

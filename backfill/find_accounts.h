@@ -63,6 +63,8 @@ class AccountRound : public std::enable_shared_from_this<AccountRound> {
   static constexpr size_t kWindow = 8;
   // How often one account is asked about, and in how many rounds in a row a host may give no answer.
   static constexpr int kTries = 4;
+  // The same for a host that works and wants to be asked less: it is worth waiting for.
+  static constexpr int kRests = 20;
 
   // `listing_host`: where the accounts were listed. `patterns` (describeRepo): an account needs a collection that matches one of
   // them, and that the filter wants.
@@ -74,6 +76,7 @@ class AccountRound : public std::enable_shared_from_this<AccountRound> {
   bool ended() const { return open_ == 0; }
   size_t asking() const { return asking_; }
   size_t answered() const { return answered_; }  // verdicts that come from an answer
+  bool limited() const { return limited_; }      // whoever gave no answer last works, and wants to be asked less
   int64_t due() const;                           // when Pump makes sense; the maximum if only answers are waited for
   const std::vector<AccountQuestion>& questions() const { return questions_; }
 
@@ -82,6 +85,7 @@ class AccountRound : public std::enable_shared_from_this<AccountRound> {
   struct Origin {
     int64_t rest_until = 0;
     int failures = 0;  // in a row, each after a rest
+    int limits = 0;
   };
 
   void Ask(size_t index);
@@ -91,7 +95,7 @@ class AccountRound : public std::enable_shared_from_this<AccountRound> {
   void OnLatestCommit(size_t index, const net::XrpcOutcome& outcome, const net::LatestCommit& commit);
   void Settle(size_t index, AccountVerdict verdict);
   // No answer: later again, elsewhere, or never.
-  void Retry(size_t index, int64_t retry_after_us);
+  void Retry(size_t index, int64_t retry_after_us, bool limited);
   void GiveUp(size_t index);
   bool Wanted(const std::vector<std::string>& collections) const;
   net::XrpcHost HostAt(const std::string& origin) const;
@@ -104,6 +108,7 @@ class AccountRound : public std::enable_shared_from_this<AccountRound> {
   std::vector<size_t> waiting_;
   std::map<std::string, Origin, std::less<>> origins_;
   size_t open_, asking_ = 0, answered_ = 0;
+  bool limited_ = false;
 };
 
 // Whether the operator chose this host.

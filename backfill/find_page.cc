@@ -162,7 +162,7 @@ bool FindPage::AcceptPage(const net::XrpcOutcome& outcome, std::string_view curs
     if (outcome.error == "MethodNotImplemented") {
       NotServed();
     } else if (IsTransient(outcome.status)) {
-      Fault(outcome.error == "RateLimitExceeded" ? kCauseHostLimited : kCauseHostUnavailable, outcome.retry_after_us, false);
+      Fault(outcome.limited ? kCauseHostLimited : kCauseHostUnavailable, outcome.retry_after_us, false);
     } else {
       Fault(outcome.error == "RepeatedCursor" ? kRepeatedCursor : kCauseHostRefused, outcome.retry_after_us, true);
     }
@@ -289,8 +289,7 @@ void FindPage::OnRoundEnd() {
     return question.verdict == AccountVerdict::kUndecided;
   });
   if (undecided && (single || (round_->answered() == 0 && listing_.attempts < kPatience))) {
-    round_ = nullptr;
-    return Fault(kCauseHostUnavailable, 0, false);
+    return Fault(round_->limited() ? kCauseHostLimited : kCauseHostUnavailable, 0, false);
   }
   for (const AccountQuestion& question : questions) {
     if (question.verdict == AccountVerdict::kTask) AddSeed(question.did, question.rev, listing_.host);
@@ -333,6 +332,7 @@ void FindPage::Finish() {
 }
 
 void FindPage::Fault(std::string_view cause, int64_t retry_after_us, bool refused) {
+  round_ = nullptr;
   const FinderOptions& options = *context_->options;
   const int shift = static_cast<int>(std::min<int64_t>(listing_.attempts, 30));
   const int64_t ceiling = std::min(options.retry_most_us, options.retry_first_us << shift);

@@ -636,6 +636,20 @@ TEST_F(FinderTest, AHostThatDescribesNobodyForNowIsListedAgain) {
   EXPECT_THAT(queue_.tasks(1), SizeIs(3));
 }
 
+// Its limits are no fault of it: whoever is patient gets every answer, and no account is set aside.
+TEST_F(FinderTest, AHostThatWantsToBeAskedLessIsAskedLess) {
+  Host pds(true);
+  for (int n = 1; n <= 30; ++n) pds.Add(n, {n % 2 == 0 ? "space.atbb.post" : "app.bsky.feed.post"});
+  pds.Fail(HostingFault::Limited("1").On("describeRepo").Every(12).Times(2));
+  Follow({"space.atbb.*"}, {&pds});
+  Start();
+  ASSERT_TRUE(WaitAdvancing([&] { return AllListed(); }, kSecond / 200));  // about as fast as time goes
+  Stop();
+  EXPECT_THAT(queue_.tasks(1), SizeIs(15));
+  EXPECT_THAT(Listings(), ElementsAre("listRepos space.atbb.*"));
+  EXPECT_EQ(pds.Asked("listRepos"), 1u);
+}
+
 TEST_F(FinderTest, AHostWithoutDescriptionsIsFetchedWhole) {
   Host pds(true);
   pds.Add(1, {"space.atbb.post"});
