@@ -68,7 +68,8 @@ class Coordinator {
   // Recovers what an earlier run left, and starts the threads. `on_failure`: called once if the store or the pipeline failed for
   // good. Errors: those of BackfillStore; may be called again.
   absl::Status Start(std::function<void(const absl::Status&)> on_failure);
-  // Ends them; what is under way is abandoned. Before the pipeline's Finish.
+  // Ends them; what is under way is abandoned. Before the pipeline's Finish, and not from `on_failure`. A second at most, unless a
+  // thread waits for a store that is away: then until the pipeline gives up.
   void Stop();
   void Wake();
 
