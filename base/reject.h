@@ -139,6 +139,17 @@ namespace penstock {
   X(kEventWrongType, "event_wrong_type")                                                             \
   X(kEventBadSeq, "event_bad_seq")                                                                   \
   X(kEventSeqNotIncreasing, "event_seq_not_increasing")                                              \
+  /* lexicon/: the collection's schema (protocol 9) */                                               \
+  X(kLexiconUnknown, "lexicon_unknown")               /* no schema for the collection, or behind a reference */ \
+  X(kLexiconType, "lexicon_type")                     /* another kind of value than the schema's */  \
+  X(kLexiconMissing, "lexicon_missing")               /* a required field is absent */               \
+  X(kLexiconRange, "lexicon_range")                   /* an integer below or above its bounds */     \
+  X(kLexiconLength, "lexicon_length")                 /* text, bytes or an array too short or too long */ \
+  X(kLexiconFormat, "lexicon_format")                 /* a text that is not of its format */         \
+  X(kLexiconValue, "lexicon_value")                   /* not the constant, or none of the listed values */ \
+  X(kLexiconUnion, "lexicon_union")                   /* no $type, or none that a closed union lists */ \
+  X(kLexiconBlob, "lexicon_blob")                     /* no blob, or its type or size is not allowed */ \
+  X(kLexiconRecordKey, "lexicon_record_key")          /* not a key of the kind that the schema asks for */ \
   /* indexer/ */                                                                                     \
   X(kStoreRefused, "store_refused")                   /* the database refused this row */            \
   X(kUnsupportedDidMethod, "unsupported_did_method")  /* neither did:plc nor did:web */

@@ -79,6 +79,7 @@ const std::vector<GuardedHeader>& GuardedHeaders() {
       {"cbor.h", {"cbor", "tests", "bench"}},
       {"secp256k1", {"crypto", "fixtures/builder", "tests", "bench"}},
       {"openssl/", {"crypto", "firehose/session", "identity/resolver", "net", "fixtures", "tests", "bench"}},
+      {"utf8proc.h", {"lexicon"}},
       {"CLI/", {"app", "fixtures/builder"}},
       {"toml++/", {"app"}},
       {"spdlog/", {"app", "bench"}},

@@ -1,0 +1,16 @@
+# Run by penstock_embed() (PenstockEmbed.cmake): writes OUT from the FILES of FOLDER. Raw strings: what is embedded is text
+# that does not hold `)file"`.
+set(text "// Made from ${FOLDER}; do not edit.\n#include \"${NAMESPACE}/embedded.h\"\n\nnamespace penstock::${NAMESPACE} {\n\n")
+string(APPEND text "const EmbeddedFile kEmbeddedFiles[] = {\n")
+set(count 0)
+foreach(file ${FILES})
+  file(READ "${FOLDER}/${file}" contents)
+  string(FIND "${contents}" ")file\"" end)
+  if(NOT end EQUAL -1)
+    message(FATAL_ERROR "${FOLDER}/${file} cannot be embedded: it holds )file\"")
+  endif()
+  string(APPEND text "    {\"${file}\", R\"file(${contents})file\"},\n")
+  math(EXPR count "${count} + 1")
+endforeach()
+string(APPEND text "};\n\nconst size_t kEmbeddedFileCount = ${count};\n\n}  // namespace penstock::${NAMESPACE}\n")
+file(WRITE "${OUT}" "${text}")
