@@ -1,7 +1,9 @@
 #include "app/backfill_options.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <future>
 #include <mutex>
 #include <utility>
 
@@ -230,6 +232,17 @@ absl::Status Backfill::Start(pipeline::ImportPort* port, std::function<void(cons
                                                pipeline.clock, pipeline.counters, pipeline.log);
   finder_->Start(failed);
   return absl::OkStatus();
+}
+
+absl::Status FinishBoth(Backfill* backfill, pipeline::Pipeline* pipeline, int64_t timeout_us) {
+  constexpr std::chrono::seconds kOrderly{2};
+  const std::future<void> stopped = std::async(std::launch::async, [backfill] {
+    if (backfill != nullptr) backfill->Stop();
+  });
+  (void)stopped.wait_for(kOrderly);
+  const absl::Status finished = pipeline->Finish(timeout_us);
+  stopped.wait();
+  return finished;
 }
 
 void Backfill::Stop() {

@@ -21,6 +21,7 @@
 #include "net/xrpc_client.h"
 #include "pipeline/import_port.h"
 #include "pipeline/options.h"
+#include "pipeline/pipeline.h"
 
 namespace penstock::app {
 
@@ -97,6 +98,11 @@ class Backfill {
   std::unique_ptr<backfill::Coordinator> coordinator_;
   std::unique_ptr<backfill::Finder> finder_;
 };
+
+// Ends both, in the order that each needs: `backfill` (may be null) first, as long as that does not take long. A thread that takes a
+// repository in may be waiting for a store that is away, and only the pipeline's own end, after `timeout_us`, lets it go. Returns
+// what Pipeline::Finish says.
+absl::Status FinishBoth(Backfill* backfill, pipeline::Pipeline* pipeline, int64_t timeout_us);
 
 // Where accounts are looked for: the hosts of `sources`, and `flags` in their place where collections are asked for. Errors:
 // kInvalidArgument.

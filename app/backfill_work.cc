@@ -184,9 +184,8 @@ class Work {
       Follower follower(verb_, run, std::move(queue), flags_.give_up_after_s, options.log);
       result = follower.Follow(stop, &failure, /*others=*/false);
     }
-    backfill->Stop();
     // Why writing ended says more than that it did.
-    RETURN_IF_ERROR(pipeline.Finish(flags_.pipeline.shutdown_timeout_us()));
+    RETURN_IF_ERROR(FinishBoth(backfill.get(), &pipeline, flags_.pipeline.shutdown_timeout_us()));
     for (const auto& [name, count] : counters_.Snapshot()) Log(options.log, LogLevel::kInfo, name + " " + std::to_string(count));
     return result;
   }

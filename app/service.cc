@@ -47,8 +47,7 @@ class Service {
     for (size_t i = 0; i < subscriptions_.size(); ++i) Spawn(i);
     io_.run();
     progress.Finish();
-    if (options_.backfill != nullptr) options_.backfill->Stop();
-    const absl::Status written = pipeline_.Finish(options_.shutdown_timeout_us);
+    const absl::Status written = FinishBoth(options_.backfill, &pipeline_, options_.shutdown_timeout_us);
     LogEnd();
     RETURN_IF_ERROR(written);
     // A source that only an operator can help does not stop the others; when none is left, that is the result.
@@ -106,8 +105,7 @@ class Service {
       return options_.backfill->Start(pipeline_.imports(), on_failure);
     });
     if (!started.ok()) {
-      options_.backfill->Stop();
-      (void)pipeline_.Finish(options_.shutdown_timeout_us);
+      (void)FinishBoth(options_.backfill, &pipeline_, options_.shutdown_timeout_us);
     }
     return started;
   }
