@@ -166,6 +166,7 @@ class BareSqliteRow {
   void Text(std::string_view text) {
     sqlite3_bind_text(statement_, ++at_, text.data(), static_cast<int>(text.size()), SQLITE_STATIC);
   }
+  void Null() { ++at_; }
   void TextOrNull(std::string_view text) { text.empty() ? (void)++at_ : Text(text); }
   void JsonOrNull(std::string_view json) { TextOrNull(json); }
   void BytesOrNull(Bytes bytes) {
