@@ -1,34 +1,20 @@
 #include "indexer/backfill_queue.h"
 
 #include <algorithm>
-#include <optional>
+#include <iterator>
 #include <set>
-#include <string>
 #include <tuple>
-#include <utility>
-#include <vector>
-
-#include "base/status.h"
 
 namespace penstock::indexer {
 namespace {
 
 using enum QueueSql;
 using sync::BackfillRun;
-using sync::BackfillTask;
 using sync::Listing;
 using sync::RunKind;
 using sync::RunState;
 using sync::TaskSeed;
 using sync::TaskState;
-
-// What one call of QueueUnsettled or LoadToPurge looks at; the next one goes on behind it. Bounds what a call costs when a
-// million accounts wait for a backfill already.
-constexpr size_t kMaxExamined = 5'000;
-constexpr size_t kPage = 1'000;
-
-// For people, and one of many.
-constexpr size_t kMaxDetail = 1'024;
 
 template <typename Enum>
 absl::Status ReadName(std::optional<Enum> value, std::string_view name, Enum* out) {
@@ -37,88 +23,17 @@ absl::Status ReadName(std::optional<Enum> value, std::string_view name, Enum* ou
   return absl::OkStatus();
 }
 
-// `first_us` doubled `imports` - 1 times.
-int64_t Wait(const sync::BackfillStore::Throttle& throttle, int64_t imports) {
-  int64_t wait = throttle.first_us;
-  for (int64_t i = 1; i < imports && wait < throttle.most_us; ++i) wait *= 2;
-  return std::min(wait, throttle.most_us);
+absl::Status ReadKnown(const SqlRow& row, sync::KnownAccount* account) {
+  account->did = row.text(0);
+  RETURN_IF_ERROR(ReadName(sync::SyncStateFromName(row.text(1)), row.text(1), &account->sync_state));
+  account->rev = row.text(2);
+  account->active = row.int64(3) != 0;
+  account->status = row.text(4);
+  account->pds = row.text(5);
+  return absl::OkStatus();
 }
 
-class BackfillQueue final : public sync::BackfillStore {
- public:
-  explicit BackfillQueue(std::unique_ptr<QueueConnection> db) : db_(std::move(db)) {}
-
-  absl::StatusOr<int64_t> OpenRun(RunKind kind, std::string_view subject, int64_t now_us, bool* made) override;
-  absl::Status LoadRuns(bool open_only, std::vector<BackfillRun>* runs) override;
-  absl::Status LoadTotals(int64_t run, sync::RunTotals* totals) override;
-  absl::Status CancelRun(int64_t run, int64_t now_us) override;
-  absl::Status EndFinishedRuns(int64_t now_us, std::vector<BackfillRun>* ended) override;
-
-  absl::Status AddListings(std::span<const Listing> listings) override;
-  absl::Status LoadListings(int64_t now_us, size_t limit, std::vector<Listing>* listings) override;
-  absl::Status SavePage(const Listing& listing, std::span<const TaskSeed> tasks, std::span<const Listing> further,
-                        int64_t now_us) override;
-
-  absl::Status Claim(std::string_view owner, int64_t now_us, int64_t lease_until, size_t limit,
-                     std::vector<BackfillTask>* tasks) override;
-  absl::Status Renew(std::string_view owner, int64_t lease_until) override;
-  absl::Status Recover(std::string_view prefix, std::string_view owner, int64_t now_us) override;
-  absl::Status SetOutcome(const BackfillTask& task, std::string_view owner, const sync::TaskOutcome& outcome,
-                          int64_t now_us) override;
-  absl::StatusOr<std::optional<int64_t>> NextDue() override;
-  absl::StatusOr<size_t> QueueUnsettled(const Throttle& throttle, int64_t now_us, size_t limit) override;
-
-  absl::Status LoadOpenGaps(std::vector<sync::OpenGap>* gaps) override;
-  absl::Status LoadKnown(std::string_view after, size_t limit, std::vector<sync::KnownAccount>* accounts) override;
-  absl::StatusOr<sync::KnownAccount> FindKnown(std::string_view did) override;
-  absl::StatusOr<bool> HasCoverage(std::string_view did, std::string_view rule) override;
-  absl::Status LoadToPurge(int64_t before_us, size_t limit, std::vector<std::string>* dids) override;
-
- private:
-  struct Claimed {
-    BackfillTask task;
-    int64_t not_before = 0;
-  };
-  struct Unsettled {
-    std::string did;
-    int64_t not_before = 0;
-    int64_t imports = 0;
-  };
-
-  template <typename Body>
-  absl::Status InTransaction(const Body& body);
-
-  absl::StatusOr<std::optional<int64_t>> FindOpenRun(RunKind kind, std::string_view subject);
-  // Within a transaction.
-  absl::StatusOr<int64_t> FindOrMakeRun(RunKind kind, std::string_view subject, int64_t now_us, bool* made);
-  // Of a run that is to be added to. One that is done is open again; false for one that is cancelled: nobody wants more of it.
-  absl::StatusOr<bool> Reopen(int64_t run, RunKind* kind);
-  // One statement's worth of what a cancelled run leaves; true if there is more.
-  absl::StatusOr<bool> DropSome(int64_t run);
-  absl::Status DropAll(int64_t run);
-  absl::Status ClaimPriority(int64_t priority, std::string_view owner, int64_t now_us, int64_t lease_until, size_t limit,
-                             std::vector<Claimed>* claimed);
-  // Those of one page that are to be queued; `*after` moves behind what was looked at. Says how many that were.
-  absl::StatusOr<size_t> FindUnsettled(const Throttle& throttle, int64_t now_us, size_t limit, std::string* after,
-                                       std::vector<Unsettled>* found);
-  absl::Status Read(QueueSql which, std::initializer_list<SqlValue> values, const QueueConnection::Visit& visit) {
-    return db_->Run(which, values, visit).status();
-  }
-
-  const std::unique_ptr<QueueConnection> db_;
-  // A claim whose end is not known: what it took is ours without our knowing it.
-  std::vector<std::pair<int64_t, std::string>> unsure_;
-  std::string unsettled_after_, purge_after_;  // where the next call goes on; empty: at the beginning
-};
-
-template <typename Body>
-absl::Status BackfillQueue::InTransaction(const Body& body) {
-  RETURN_IF_ERROR(db_->Begin());
-  absl::Status status = body();
-  if (status.ok()) status = db_->Commit();
-  if (!status.ok()) db_->Rollback();
-  return status;
-}
+}  // namespace
 
 // ---- Runs
 
@@ -140,7 +55,8 @@ absl::StatusOr<int64_t> BackfillQueue::FindOrMakeRun(RunKind kind, std::string_v
   return id;
 }
 
-absl::StatusOr<int64_t> BackfillQueue::OpenRun(RunKind kind, std::string_view subject, int64_t now_us, bool* made) {
+absl::StatusOr<int64_t> BackfillQueue::OpenRun(RunKind kind, std::string_view subject, int64_t now_us,
+                                               bool* made) {
   int64_t id = 0;
   bool is_new = false;
   const auto find = [&]() -> absl::Status {
@@ -209,7 +125,8 @@ absl::Status BackfillQueue::LoadTotals(int64_t run, sync::RunTotals* totals) {
     }
   }
   if (!causes.empty()) causes.resize(kept + 1);
-  std::stable_sort(causes.begin(), causes.end(), [](const auto& a, const auto& b) { return a.tasks > b.tasks; });
+  std::stable_sort(causes.begin(), causes.end(),
+                   [](const auto& a, const auto& b) { return a.tasks > b.tasks; });
   return Read(kCountOpenListings, {run},
               [&](const SqlRow& row) { totals->open_listings = static_cast<uint64_t>(row.int64(0)); });
 }
@@ -344,9 +261,11 @@ absl::Status BackfillQueue::SavePage(const Listing& listing, std::span<const Tas
                        .created_at = now_us,
                        .not_before = now_us});
     }
-    // In the order of DIDs, as the writer locks them. A page may name an account twice: the greater rev counts.
-    std::sort(seeds.begin(), seeds.end(),
-              [](const NewTask& a, const NewTask& b) { return std::tie(a.did, b.rev) < std::tie(b.did, a.rev); });
+    // In the order of DIDs, as the writer locks them. A page may name an account twice: the greater rev
+    // counts.
+    std::sort(seeds.begin(), seeds.end(), [](const NewTask& a, const NewTask& b) {
+      return std::tie(a.did, b.rev) < std::tie(b.did, a.rev);
+    });
     seeds.erase(std::unique(seeds.begin(), seeds.end(),
                             [](const NewTask& a, const NewTask& b) { return a.did == b.did; }),
                 seeds.end());
@@ -356,146 +275,6 @@ absl::Status BackfillQueue::SavePage(const Listing& listing, std::span<const Tas
     RETURN_IF_ERROR(db_->PutListings(QueueConnection::ListingInsert::kSavePage, std::span(&page, 1)));
     return db_->PutListings(QueueConnection::ListingInsert::kAdd, further);
   });
-}
-
-// ---- Tasks
-
-absl::Status BackfillQueue::Claim(std::string_view owner, int64_t now_us, int64_t lease_until, size_t limit,
-                                  std::vector<BackfillTask>* tasks) {
-  tasks->clear();
-  std::vector<Claimed> claimed;
-  RETURN_IF_ERROR(db_->Begin());
-  const auto body = [&]() -> absl::Status {
-    for (const auto& [run, did] : unsure_) RETURN_IF_ERROR(db_->Run(kGiveBack, {run, did, owner}).status());
-    for (int64_t priority = 0; priority < kPriorities && claimed.size() < limit; ++priority) {
-      RETURN_IF_ERROR(ClaimPriority(priority, owner, now_us, lease_until, limit - claimed.size(), &claimed));
-    }
-    return db_->Commit();
-  };
-  const absl::Status status = body();
-  if (!status.ok()) {
-    db_->Rollback();
-    for (Claimed& one : claimed) unsure_.emplace_back(one.task.run, std::move(one.task.did));
-    return status;
-  }
-  unsure_.clear();
-  for (Claimed& one : claimed) tasks->push_back(std::move(one.task));
-  return absl::OkStatus();
-}
-
-absl::Status BackfillQueue::ClaimPriority(int64_t priority, std::string_view owner, int64_t now_us, int64_t lease_until,
-                                          size_t limit, std::vector<Claimed>* claimed) {
-  const size_t first = claimed->size();
-  RETURN_IF_ERROR(Read(kClaim, {priority, now_us, static_cast<int64_t>(limit), owner, lease_until},
-                       [&](const SqlRow& row) {
-                         claimed->push_back({{.run = row.int64(0),
-                                              .kind = KindOfPriority(priority),
-                                              .did = std::string(row.text(1)),
-                                              .rev = std::string(row.text(2)),
-                                              .host = std::string(row.text(3)),
-                                              .attempts = row.int64(4),
-                                              .created_at = row.int64(5)},
-                                             row.int64(6)});
-                       }));
-  // The rows of an UPDATE come in any order.
-  std::sort(claimed->begin() + static_cast<ptrdiff_t>(first), claimed->end(), [](const Claimed& a, const Claimed& b) {
-    return std::tie(a.not_before, a.task.created_at, a.task.did) < std::tie(b.not_before, b.task.created_at, b.task.did);
-  });
-  return absl::OkStatus();
-}
-
-absl::Status BackfillQueue::Renew(std::string_view owner, int64_t lease_until) {
-  return InTransaction([&] { return db_->Run(kRenew, {owner, lease_until}).status(); });
-}
-
-absl::Status BackfillQueue::Recover(std::string_view prefix, std::string_view owner, int64_t now_us) {
-  RETURN_IF_ERROR(InTransaction([&] { return db_->Run(kRecover, {prefix, owner, now_us}).status(); }));
-  std::vector<int64_t> cancelled;
-  RETURN_IF_ERROR(Read(kCancelledRuns, {}, [&](const SqlRow& row) { cancelled.push_back(row.int64(0)); }));
-  for (const int64_t run : cancelled) RETURN_IF_ERROR(DropAll(run));
-  return absl::OkStatus();
-}
-
-absl::Status BackfillQueue::SetOutcome(const BackfillTask& task, std::string_view owner,
-                                       const sync::TaskOutcome& outcome, int64_t now_us) {
-  Arena scratch;
-  const std::string_view cause = CleanText(outcome.cause, &scratch);
-  const std::string_view detail = CleanText(std::string_view(outcome.detail).substr(0, kMaxDetail), &scratch);
-  const int64_t counted = outcome.state != TaskState::kDone && outcome.counts ? 1 : 0;
-  return InTransaction([&]() -> absl::Status {
-    ASSIGN_OR_RETURN(const int64_t held,
-                     db_->Run(kSetOutcome, {task.run, task.did, owner, TaskStateName(outcome.state), cause, detail,
-                                            outcome.not_before, now_us, counted}));
-    if (held == 0 || outcome.state != TaskState::kQueued) return absl::OkStatus();
-    return db_->Run(kDropTask, {task.run, task.did}).status();
-  });
-}
-
-absl::StatusOr<std::optional<int64_t>> BackfillQueue::NextDue() {
-  std::optional<int64_t> due;
-  RETURN_IF_ERROR(Read(kNextDue, {}, [&](const SqlRow& row) {
-    if (!row.is_null(0)) due = row.int64(0);
-  }));
-  return due;
-}
-
-absl::StatusOr<size_t> BackfillQueue::FindUnsettled(const Throttle& throttle, int64_t now_us, size_t limit,
-                                                    std::string* after, std::vector<Unsettled>* found) {
-  size_t examined = 0;
-  std::string last;
-  const auto examine = [&](const SqlRow& row) {
-    if (found->size() >= limit) return;
-    ++examined;
-    last = row.text(0);
-    const bool active = row.int64(1) != 0, has_open_task = row.int64(2) != 0;
-    if (!active || has_open_task) return;
-    const int64_t imported_at = row.int64(4), ended_at = row.int64(5), failed_at = row.int64(6), status_at = row.int64(7);
-    const bool calm = imported_at == 0 || now_us - imported_at >= throttle.calm_us;
-    const int64_t imports = calm ? 0 : row.int64(3);
-    int64_t not_before = calm ? now_us : std::max(now_us, imported_at + Wait(throttle, imports));
-    // Nothing came of it last time, and nothing has happened since that would make a difference.
-    if (ended_at > imported_at && status_at <= ended_at) {
-      if (failed_at == ended_at && now_us - ended_at < throttle.calm_us) return;
-      not_before = std::max(not_before, ended_at + throttle.first_us);
-    }
-    found->push_back({last, not_before, imports});
-  };
-  RETURN_IF_ERROR(Read(kUnsettled, {*after, static_cast<int64_t>(kPage)}, examine));
-  *after = last;
-  return examined;
-}
-
-absl::StatusOr<size_t> BackfillQueue::QueueUnsettled(const Throttle& throttle, int64_t now_us, size_t limit) {
-  std::vector<Unsettled> found;
-  std::string after = unsettled_after_;
-  // Read without a transaction: that an account got a task meanwhile does no harm, the two are done together.
-  for (size_t examined = 0; examined < kMaxExamined && found.size() < limit;) {
-    ASSIGN_OR_RETURN(const size_t page, FindUnsettled(throttle, now_us, limit, &after, &found));
-    examined += page;
-    if (page >= kPage || found.size() >= limit) continue;
-    after.clear();  // the end: the next call begins anew
-    break;
-  }
-  int64_t queued = 0;
-  const auto queue = [&]() -> absl::Status {
-    bool made = false;
-    ASSIGN_OR_RETURN(const int64_t run, FindOrMakeRun(RunKind::kResync, "", now_us, &made));
-    std::vector<NewTask> tasks;  // in the order of DIDs, as the writer locks them
-    tasks.reserve(found.size());
-    for (const Unsettled& account : found) {
-      tasks.push_back({.run = run,
-                       .priority = PriorityOf(RunKind::kResync),
-                       .did = account.did,
-                       .created_at = now_us,
-                       .not_before = account.not_before,
-                       .imports = account.imports});
-    }
-    ASSIGN_OR_RETURN(queued, db_->PutTasks(QueueConnection::TaskInsert::kUnsettled, tasks));
-    return absl::OkStatus();
-  };
-  if (!found.empty()) RETURN_IF_ERROR(InTransaction(queue));
-  unsettled_after_ = std::move(after);
-  return static_cast<size_t>(queued);
 }
 
 // ---- What decisions are made from
@@ -509,16 +288,6 @@ absl::Status BackfillQueue::LoadOpenGaps(std::vector<sync::OpenGap>* gaps) {
                      .reason = std::string(row.text(3)),
                      .opened_at = row.int64(4)});
   });
-}
-
-absl::Status ReadKnown(const SqlRow& row, sync::KnownAccount* account) {
-  account->did = row.text(0);
-  RETURN_IF_ERROR(ReadName(sync::SyncStateFromName(row.text(1)), row.text(1), &account->sync_state));
-  account->rev = row.text(2);
-  account->active = row.int64(3) != 0;
-  account->status = row.text(4);
-  account->pds = row.text(5);
-  return absl::OkStatus();
 }
 
 absl::Status BackfillQueue::LoadKnown(std::string_view after, size_t limit,
@@ -550,7 +319,7 @@ absl::Status BackfillQueue::LoadToPurge(int64_t before_us, size_t limit, std::ve
   std::string after = purge_after_;
   for (size_t examined = 0; examined < kMaxExamined && dids->size() < limit;) {
     size_t page = 0;
-    RETURN_IF_ERROR(Read(kDeleted, {after, static_cast<int64_t>(kPage)}, [&](const SqlRow& row) {
+    RETURN_IF_ERROR(Read(kDeleted, {after, static_cast<int64_t>(kExaminedAtOnce)}, [&](const SqlRow& row) {
       if (dids->size() >= limit) return;
       ++page;
       after = row.text(0);
@@ -558,18 +327,12 @@ absl::Status BackfillQueue::LoadToPurge(int64_t before_us, size_t limit, std::ve
       if (!active && has_rows && row.int64(2) < before_us) dids->push_back(after);
     }));
     examined += page;
-    if (page >= kPage || dids->size() >= limit) continue;
+    if (page >= kExaminedAtOnce || dids->size() >= limit) continue;
     after.clear();
     break;
   }
   purge_after_ = std::move(after);
   return absl::OkStatus();
-}
-
-}  // namespace
-
-std::unique_ptr<sync::BackfillStore> MakeBackfillQueue(std::unique_ptr<QueueConnection> connection) {
-  return std::make_unique<BackfillQueue>(std::move(connection));
 }
 
 }  // namespace penstock::indexer

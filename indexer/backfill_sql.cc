@@ -28,12 +28,15 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
      "CAST(coalesce(sum(bytes), 0) AS bigint) FROM backfill_task WHERE run = $1 GROUP BY state, cause",
      "i"},
     {"SELECT count(*) FROM backfill_listing WHERE run = $1 AND NOT done", "i"},
-    {"UPDATE backfill_run SET state = 'cancelled', ended_at = $2 WHERE id = $1 AND state <> 'cancelled'", "ii"},
-    // Some at a time, by their place in the file: the one way that no planner can turn into a search for each of them.
+    {"UPDATE backfill_run SET state = 'cancelled', ended_at = $2 WHERE id = $1 AND state <> 'cancelled'",
+     "ii"},
+    // Some at a time, by their place in the file: the one way that no planner can turn into a search for each
+    // of them.
     {"DELETE FROM backfill_task WHERE {ctid = ANY (ARRAY|rowid IN} (SELECT {ctid|rowid} FROM backfill_task "
      "WHERE run = $1 AND state = 'queued' LIMIT $2 {FOR UPDATE SKIP LOCKED|}){)|}",
      "ii"},
-    {"DELETE FROM backfill_listing WHERE {ctid = ANY (ARRAY|rowid IN} (SELECT {ctid|rowid} FROM backfill_listing "
+    {"DELETE FROM backfill_listing WHERE {ctid = ANY (ARRAY|rowid IN} (SELECT {ctid|rowid} FROM "
+     "backfill_listing "
      "WHERE run = $1 AND NOT done LIMIT $2){)|}",
      "ii"},
     {"DELETE FROM coverage WHERE {ctid = ANY (ARRAY|rowid IN} (SELECT c.{ctid|rowid} FROM coverage c "
@@ -58,7 +61,8 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
      "ti"},
     // ---- Listings
     {"SELECT id FROM backfill_run WHERE state = 'open' ORDER BY id", ""},
-    {"SELECT host, method, argument, trusted, coalesce(cursor, ''), attempts, not_before, coalesce(cause, ''), found "
+    {"SELECT host, method, argument, trusted, coalesce(cursor, ''), attempts, not_before, coalesce(cause, "
+     "''), found "
      "FROM backfill_listing WHERE run = $1 AND NOT done AND not_before <= $2 ORDER BY not_before LIMIT $3",
      "iii"},
     // ---- Tasks
@@ -109,7 +113,8 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
      "coalesce((SELECT max(t.imported_at) FROM backfill_task t WHERE t.did = r.did), 0), "
      "coalesce((SELECT max(t.ended_at) FROM backfill_task t WHERE t.did = r.did), 0), "
      "coalesce((SELECT max(t.ended_at) FROM backfill_task t WHERE t.did = r.did AND t.state = 'failed'), 0), "
-     "coalesce(r.status_at, 0) FROM (SELECT did, active, status_at FROM repo WHERE sync_state IN ('partial', 'desynchronized', 'in_progress') "
+     "coalesce(r.status_at, 0) FROM (SELECT did, active, status_at FROM repo WHERE sync_state IN ('partial', "
+     "'desynchronized', 'in_progress') "
      "AND did > $1 ORDER BY did LIMIT $2) r ORDER BY r.did",
      "ti"},
     // ---- What decisions are made from
@@ -121,7 +126,8 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
      "WHERE r.did > $1 ORDER BY r.did LIMIT $2",
      "ti"},
     {"SELECT r.did, coalesce(r.sync_state, ''), coalesce(r.rev, ''), r.active, coalesce(r.status, ''), "
-     "coalesce(i.pds, '') FROM repo r LEFT JOIN identity i ON i.did = r.did AND NOT i.purged WHERE r.did = $1",
+     "coalesce(i.pds, '') FROM repo r LEFT JOIN identity i ON i.did = r.did AND NOT i.purged WHERE r.did = "
+     "$1",
      "t"},
     {"SELECT 1 FROM coverage WHERE did = $1 AND rule = $2", "tt"},
     {"SELECT r.did, r.active, coalesce(r.status_at, r.updated_at), "
@@ -132,13 +138,14 @@ constexpr std::array<QueueStatement, kStatements> kQueueStatements = {{
 }};
 
 constexpr Column kTask[] = {
-    {"run", kInt64},     {"did", kKey},          {"priority", kInt64},   {"state", kText},
-    {"rev", kKey},       {"host", kText},        {"attempts", kInt64},   {"not_before", kInt64},
+    {"run", kInt64},        {"did", kKey},       {"priority", kInt64}, {"state", kText},
+    {"rev", kKey},          {"host", kText},     {"attempts", kInt64}, {"not_before", kInt64},
     {"created_at", kInt64}, {"imports", kInt64},
 };
 constexpr Column kListing[] = {
-    {"run", kInt64},  {"host", kKey},   {"method", kKey},     {"argument", kKey},     {"trusted", kBool}, {"cursor", kText},
-    {"done", kBool},  {"found", kInt64}, {"attempts", kInt64}, {"not_before", kInt64}, {"cause", kText},
+    {"run", kInt64},      {"host", kKey},         {"method", kKey}, {"argument", kKey},
+    {"trusted", kBool},   {"cursor", kText},      {"done", kBool},  {"found", kInt64},
+    {"attempts", kInt64}, {"not_before", kInt64}, {"cause", kText},
 };
 
 constexpr Insert kSeedInsert = {
@@ -156,12 +163,13 @@ constexpr Insert kListingInsert = {"backfill_listing", kListing,
                                    "ON CONFLICT (run, host, method, argument) DO NOTHING"};
 constexpr Insert kSavePageInsert = {
     "backfill_listing", kListing,
-    "ON CONFLICT (run, host, method, argument) DO UPDATE SET trusted = excluded.trusted, cursor = excluded.cursor, "
+    "ON CONFLICT (run, host, method, argument) DO UPDATE SET trusted = excluded.trusted, cursor = "
+    "excluded.cursor, "
     "done = excluded.done, found = backfill_listing.found + excluded.found, attempts = excluded.attempts, "
     "not_before = excluded.not_before, cause = excluded.cause"};
 
-constexpr std::array<sync::RunKind, kPriorities> kKindsByPriority = {sync::RunKind::kResync, sync::RunKind::kGap,
-                                                                     sync::RunKind::kManual, sync::RunKind::kFilter};
+constexpr std::array<sync::RunKind, kPriorities> kKindsByPriority = {
+    sync::RunKind::kResync, sync::RunKind::kGap, sync::RunKind::kManual, sync::RunKind::kFilter};
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// The statements of the queue of whole repositories (sync/backfill.h), the same text for both dialects: parameters are $1, $2, …,
-// and the few words in which they differ stand as {PostgreSQL's|SQLite's}.
+// The statements of the queue of whole repositories (sync/backfill.h), the same text for both dialects:
+// parameters are $1, $2, …, and the few words in which they differ stand as {PostgreSQL's|SQLite's}.
 
 #include <cstddef>
 #include <cstdint>
@@ -73,10 +73,10 @@ struct NewTask {
   int64_t imports = 0;
 };
 
-const Insert& SeedInsert();        // of a listing; one that is done is queued again for a greater rev
-const Insert& UnsettledInsert();   // of an account's state; one that has ended is queued again
-const Insert& ListingInsert();     // one that is there stays
-const Insert& SavePageInsert();    // replaces, but for `found`, which grows
+const Insert& SeedInsert();       // of a listing; one that is done is queued again for a greater rev
+const Insert& UnsettledInsert();  // of an account's state; one that has ended is queued again
+const Insert& ListingInsert();    // one that is there stays
+const Insert& SavePageInsert();   // replaces, but for `found`, which grows
 
 template <typename Row>
 void GiveTask(const NewTask& task, Arena* scratch, Row* out) {

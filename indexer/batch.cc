@@ -10,8 +10,8 @@
 namespace penstock::indexer {
 namespace {
 
-// The order that the guard keeps: class first, then rev, then what is proven (docs/architecture.md 4). Ties go to
-// whoever was first.
+// The order that the guard keeps: class first, then rev, then what is proven (docs/architecture.md 4). Ties
+// go to whoever was first.
 bool Supersedes(const ChangeSet& a, const ChangeSet& b) {
   const bool strong_a = IsStrong(a.verification), strong_b = IsStrong(b.verification);
   if (strong_a != strong_b) return strong_a;

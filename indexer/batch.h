@@ -35,7 +35,8 @@ struct PlannedRecord {
   const RecordRow* row = nullptr;
 };
 
-// `source` and `seq` are the change set's own but for an event that had been held, and where there is no event at all.
+// `source` and `seq` are the change set's own but for an event that had been held, and where there is no
+// event at all.
 struct PlannedDeadLetter {
   PlannedDeadLetter(const ChangeSet& change, const DeadLetterRow& letter)
       : source(change.letter_source.empty() ? change.source : change.letter_source),
@@ -131,8 +132,8 @@ class BatchTables {
   virtual absl::Status MoveCursor(const SourceCursor& cursor, int64_t now_us) = 0;
 };
 
-// What a run of change sets comes to. Views of them; reusable. Only the first of them may purge: that comes before all that is
-// planned here.
+// What a run of change sets comes to. Views of them; reusable. Only the first of them may purge: that comes
+// before all that is planned here.
 class BatchPlan {
  public:
   void Build(std::span<const ChangeSetPtr> changes);

@@ -20,7 +20,8 @@ constexpr Column kRecord[] = {
 };
 // A row of a weaker class never replaces one of a stronger, a stronger always replaces a weaker, and within a
 // class only a greater rev does, or at the same rev a proven row one that is not (an anchor's, when the whole
-// repository comes in). An equal one changes nothing, so that a replay leaves no trace, not even in indexed_at.
+// repository comes in). An equal one changes nothing, so that a replay leaves no trace, not even in
+// indexed_at.
 constexpr std::string_view kRecordConflict =
     "ON CONFLICT (did, collection, rkey) DO UPDATE SET "
     "cid = excluded.cid, rev = excluded.rev, commit_cid = excluded.commit_cid, seq = excluded.seq, "
@@ -31,7 +32,8 @@ constexpr std::string_view kRecordConflict =
     "allowed = excluded.allowed "
     "WHERE (excluded.verification NOT IN ('cid', 'signature'), excluded.rev, "
     "excluded.verification IN ('full', 'export')) > "
-    "(record.verification NOT IN ('cid', 'signature'), record.rev, record.verification IN ('full', 'export'))";
+    "(record.verification NOT IN ('cid', 'signature'), record.rev, record.verification IN ('full', "
+    "'export'))";
 
 constexpr Column kRecordRef[] = {
     {"did", kKey},           {"collection", kKey},  {"rkey", kKey},
@@ -45,9 +47,9 @@ constexpr Column kRecordProof[] = {
     {"commit_cid", kText}, {"did_key", kText},   {"proof", kBytes},
 };
 constexpr Column kRepoState[] = {
-    {"did", kKey},         {"rev", kKey},     {"data", kText},   {"commit_cid", kText},
-    {"sync_state", kText}, {"reason", kText}, {"baseline_rev", kKey}, {"active", kBool},
-    {"updated_at", kInt64},
+    {"did", kKey},          {"rev", kKey},         {"data", kText},
+    {"commit_cid", kText},  {"sync_state", kText}, {"reason", kText},
+    {"baseline_rev", kKey}, {"active", kBool},     {"updated_at", kInt64},
 };
 constexpr Column kHeldEvent[] = {
     {"did", kKey},     {"source", kKey}, {"seq", kInt64},   {"ordinal", kInt64},
@@ -120,8 +122,8 @@ constexpr Insert kDeadLetterInsert = {
 constexpr Insert kRefusedInsert = {"dead_letter", kDeadLetter,
                                    "ON CONFLICT (source, seq, op) DO UPDATE SET reject = excluded.reject, "
                                    "detail = excluded.detail, last_at = excluded.last_at"};
-// The same gap seen again may reach further; then it is open again, however it was closed before, and another one to who
-// is at work on closing it.
+// The same gap seen again may reach further; then it is open again, however it was closed before, and another
+// one to who is at work on closing it.
 constexpr Insert kGapInsert = {
     "gap", kGap,
     "ON CONFLICT (source, shard, opened_seq, reason) DO UPDATE SET to_seq = excluded.to_seq, "

@@ -26,8 +26,8 @@ const Insert& CoverageInsert();     // again: only to a greater rev
 const Insert& QuarantineInsert();   // again: nothing
 const Insert& CursorInsert();       // only forwards
 
-// Removes an account's rows in the order of their keys: what comes before the first that is kept. $1 is the DID; the same text
-// in both dialects.
+// Removes an account's rows in the order of their keys: what comes before the first that is kept. $1 is the
+// DID; the same text in both dialects.
 struct PurgeSql {
   static constexpr std::string_view kTables[] = {"record", "record_ref", "record_proof"};
   // $2: how many go. No row: nothing is kept.

@@ -182,19 +182,38 @@ constexpr Column kBackfillRun[] = {
 };
 
 constexpr Column kBackfillListing[] = {
-    {"run", kInt64, kNotNull},     {"host", kKey, kNotNull},     {"method", kKey, kNotNull},
-    {"argument", kKey, kNotNull},  {"trusted", kBool, kNotNull}, {"cursor", kText},
-    {"done", kBool, kNotNull},     {"found", kInt64, kNotNull},  {"attempts", kInt64, kNotNull},
-    {"not_before", kInt64, kNotNull}, {"cause", kText},
+    {"run", kInt64, kNotNull},
+    {"host", kKey, kNotNull},
+    {"method", kKey, kNotNull},
+    {"argument", kKey, kNotNull},
+    {"trusted", kBool, kNotNull},
+    {"cursor", kText},
+    {"done", kBool, kNotNull},
+    {"found", kInt64, kNotNull},
+    {"attempts", kInt64, kNotNull},
+    {"not_before", kInt64, kNotNull},
+    {"cause", kText},
 };
 
 constexpr Column kBackfillTask[] = {
-    {"run", kInt64, kNotNull},        {"did", kKey, kNotNull},          {"priority", kInt64, kNotNull},
-    {"state", kText, kNotNull},       {"rev", kKey},                    {"host", kText},
-    {"attempts", kInt64, kNotNull},   {"not_before", kInt64, kNotNull}, {"owner", kText},
-    {"lease_until", kInt64},          {"cause", kText},                 {"detail", kText},
-    {"records", kInt64},              {"bytes", kInt64},                {"created_at", kInt64, kNotNull},
-    {"ended_at", kInt64},             {"imports", kInt64, kNotNull},    {"imported_at", kInt64},
+    {"run", kInt64, kNotNull},
+    {"did", kKey, kNotNull},
+    {"priority", kInt64, kNotNull},
+    {"state", kText, kNotNull},
+    {"rev", kKey},
+    {"host", kText},
+    {"attempts", kInt64, kNotNull},
+    {"not_before", kInt64, kNotNull},
+    {"owner", kText},
+    {"lease_until", kInt64},
+    {"cause", kText},
+    {"detail", kText},
+    {"records", kInt64},
+    {"bytes", kInt64},
+    {"created_at", kInt64, kNotNull},
+    {"ended_at", kInt64},
+    {"imports", kInt64, kNotNull},
+    {"imported_at", kInt64},
 };
 // The second answers for the totals of a run by itself.
 constexpr Index kBackfillTaskIndexes[] = {
@@ -217,8 +236,8 @@ constexpr Table kBackfillTables[] = {
     {"coverage", kCoverage, "did, rule", kCoverageIndexes},
 };
 
-// Indexes over the few rows that are looked for, so that what is done costs nothing. A query must repeat the condition
-// word for word to be answered from one.
+// Indexes over the few rows that are looked for, so that what is done costs nothing. A query must repeat the
+// condition word for word to be answered from one.
 constexpr std::string_view kBackfillStatements[] = {
     "CREATE UNIQUE INDEX backfill_run_open ON backfill_run (kind, subject) WHERE state = 'open'",
     "CREATE INDEX backfill_listing_open ON backfill_listing (run, not_before) WHERE NOT done",

@@ -13,12 +13,12 @@
 namespace penstock::indexer {
 namespace {
 
-// What is asked for stands at the front of an index. A planner without statistics, or with those of an empty table, would
-// rather collect a million tasks and sort them than read the first hundred.
+// What is asked for stands at the front of an index. A planner without statistics, or with those of an empty
+// table, would rather collect a million tasks and sort them than read the first hundred.
 constexpr char kSettings[] = "SET enable_bitmapscan = off; SET enable_sort = off";
 
-// The queue's transactions are short, so they take turns: none of them has to think of what another one is about to do. The
-// schema is part of the key, so that stores in one database do not wait for each other.
+// The queue's transactions are short, so they take turns: none of them has to think of what another one is
+// about to do. The schema is part of the key, so that stores in one database do not wait for each other.
 constexpr char kBeginSql[] =
     "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('penstock queue ' || current_schema(), 0))";
 
@@ -141,7 +141,7 @@ absl::Status PgQueue::PutListings(ListingInsert how, std::span<const sync::Listi
 }  // namespace
 
 std::unique_ptr<sync::BackfillStore> MakePostgresBackfillStore(const StoreOptions& options) {
-  return MakeBackfillQueue(std::make_unique<PgQueue>(options));
+  return std::make_unique<BackfillQueue>(std::make_unique<PgQueue>(options));
 }
 
 }  // namespace penstock::indexer

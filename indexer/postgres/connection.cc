@@ -167,7 +167,8 @@ absl::StatusOr<PgResult> PgConnection::Finish(bool sent,
     const ExecStatusType status = PQresultStatus(result.get());
     if (status == PGRES_SINGLE_TUPLE) {
       visit_row(result);
-      deadline_us = SteadyMicros() + statement_timeout_us_;  // it is silence that counts, not the rows' number
+      deadline_us =
+          SteadyMicros() + statement_timeout_us_;  // it is silence that counts, not the rows' number
       continue;
     }
     if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY) {
@@ -226,7 +227,8 @@ bool PgConnection::Send(const std::string& name, const std::string* sql,
   const int count = static_cast<int>(parameters.size());
   constexpr int kBinary = 1;
   if (sql != nullptr)
-    return PQsendQueryParams(connection_.get(), sql->c_str(), count, types, values, lengths, formats, kBinary) == 1;
+    return PQsendQueryParams(connection_.get(), sql->c_str(), count, types, values, lengths, formats,
+                             kBinary) == 1;
   return PQsendQueryPrepared(connection_.get(), name.c_str(), count, values, lengths, formats, kBinary) == 1;
 }
 

@@ -11,7 +11,8 @@ namespace penstock::indexer {
 
 std::vector<PgParam> PgTypes(std::string_view letters) {
   std::vector<PgParam> types;
-  for (const char letter : letters) types.push_back({letter == 'i' ? PgInt(0).param().type : PgText("").type, {}});
+  for (const char letter : letters)
+    types.push_back({letter == 'i' ? PgInt(0).param().type : PgText("").type, {}});
   return types;
 }
 
@@ -60,7 +61,8 @@ absl::Status PgSession::Stream(const std::string& name, std::span<const PgParam>
   return Checked(connection_->StreamPrepared(name, parameters, visit));
 }
 
-absl::StatusOr<PgResult> PgSession::RunConnected(const std::string& name, std::span<const PgParam> parameters) {
+absl::StatusOr<PgResult> PgSession::RunConnected(const std::string& name,
+                                                 std::span<const PgParam> parameters) {
   if (!connection_) return Lost();
   absl::StatusOr<PgResult> result = connection_->ExecutePrepared(name, parameters);
   const absl::Status status = Checked(result.status());

@@ -31,7 +31,8 @@ class PgSession {
   PgSession(const StoreOptions& options, std::string name, std::vector<PgStatement> statements,
             std::string_view settings = "SET default_transaction_read_only = on");
 
-  // Errors: as indexer/readers.h. Nothing of a peer's could be at fault here, so what the database refuses is kInternal.
+  // Errors: as indexer/readers.h. Nothing of a peer's could be at fault here, so what the database refuses is
+  // kInternal.
   absl::Status EnsureConnected();
   absl::StatusOr<PgResult> Run(const std::string& name, std::span<const PgParam> parameters);
   absl::Status Stream(const std::string& name, std::span<const PgParam> parameters,

@@ -21,9 +21,9 @@ constexpr Column kStateColumns[] = {{"did", ColumnType::kKey},
                                     {"rev", ColumnType::kKey}};
 constexpr Column kDoneColumns[] = {{"did", ColumnType::kKey}, {"ordinal", ColumnType::kInt64}};
 constexpr Column kImportColumns[] = {
-    {"did", ColumnType::kKey},      {"started_at", ColumnType::kInt64}, {"rev", ColumnType::kKey},
-    {"host", ColumnType::kText},    {"cause", ColumnType::kText},       {"records", ColumnType::kInt64},
-    {"bytes", ColumnType::kInt64},  {"ended_at", ColumnType::kInt64},
+    {"did", ColumnType::kKey},     {"started_at", ColumnType::kInt64}, {"rev", ColumnType::kKey},
+    {"host", ColumnType::kText},   {"cause", ColumnType::kText},       {"records", ColumnType::kInt64},
+    {"bytes", ColumnType::kInt64}, {"ended_at", ColumnType::kInt64},
 };
 constexpr Column kSourceColumns[] = {{"did", ColumnType::kKey}, {"source", ColumnType::kKey}};
 
@@ -96,11 +96,11 @@ PgTables::PgTables(std::string shard)
 absl::Status PgTables::Prepare(PgConnection* connection, int64_t epoch) {
   connection_ = connection;
   epoch_ = epoch;
-  for (PgBulk* bulk :
-       {&records_,      &refs_,        &repos_,           &repo_status_, &repo_source_,   &dead_letters_,
-        &refused_,      &gaps_,        &quarantine_,      &cursors_,     &proofs_,        &repo_states_,
-        &held_,         &identities_,  &winners_,         &delete_refs_, &delete_proofs_, &known_repos_,
-        &account_seqs_, &delete_held_, &purge_identities_, &clear_heads_, &end_tasks_,    &coverage_}) {
+  for (PgBulk* bulk : {&records_,          &refs_,          &repos_,       &repo_status_,  &repo_source_,
+                       &dead_letters_,     &refused_,       &gaps_,        &quarantine_,   &cursors_,
+                       &proofs_,           &repo_states_,   &held_,        &identities_,   &winners_,
+                       &delete_refs_,      &delete_proofs_, &known_repos_, &account_seqs_, &delete_held_,
+                       &purge_identities_, &clear_heads_,   &end_tasks_,   &coverage_}) {
     bulk->arrays.Clear();
     RETURN_IF_ERROR(connection_->Prepare(bulk->name, bulk->sql, bulk->arrays.Parameters()));
     bulk->arrays.Clear();
@@ -222,7 +222,8 @@ absl::Status PgTables::StoreRepos(std::span<const PlannedRepo> repos, int64_t no
 }
 
 absl::Status PgTables::StoreImports(std::span<const ChangeSet* const> changes, int64_t now_us) {
-  // Tasks are locked in the order of their DIDs, as the queue does it: then neither waits for the other in a circle.
+  // Tasks are locked in the order of their DIDs, as the queue does it: then neither waits for the other in a
+  // circle.
   std::vector<const ChangeSet*> sorted(changes.begin(), changes.end());
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const ChangeSet* a, const ChangeSet* b) { return a->did < b->did; });
@@ -250,13 +251,15 @@ absl::Status PgTables::PurgeAccount(std::string_view did, uint64_t rows) {
   // Seldom enough to go without prepared statements.
   const PgInt count(static_cast<int64_t>(rows));
   const PgParam bounds[] = {PgText(did), count.param()};
-  ASSIGN_OR_RETURN(const PgResult kept, connection_->ExecuteParams(std::string(PurgeSql::kFirstKept), bounds));
+  ASSIGN_OR_RETURN(const PgResult kept,
+                   connection_->ExecuteParams(std::string(PurgeSql::kFirstKept), bounds));
   const bool some_stay = kept.rows() > 0;
   const PgParam key[] = {PgText(did), PgText(some_stay ? kept.text(0, 0) : std::string_view()),
                          PgText(some_stay ? kept.text(0, 1) : std::string_view())};
   for (const std::string_view table : PurgeSql::kTables) {
     RETURN_IF_ERROR(
-        connection_->ExecuteParams(PurgeSql::Delete(table, some_stay), std::span(key, some_stay ? 3 : 1)).status());
+        connection_->ExecuteParams(PurgeSql::Delete(table, some_stay), std::span(key, some_stay ? 3 : 1))
+            .status());
   }
   return connection_->ExecuteParams(std::string(PurgeSql::kCoverage), std::span(key, 1)).status();
 }

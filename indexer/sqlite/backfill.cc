@@ -66,7 +66,8 @@ absl::Status SqliteQueue::EnsureOpen() {
   });
 }
 
-absl::StatusOr<int64_t> SqliteQueue::Run(QueueSql which, std::span<const SqlValue> values, const Visit& visit) {
+absl::StatusOr<int64_t> SqliteQueue::Run(QueueSql which, std::span<const SqlValue> values,
+                                         const Visit& visit) {
   RETURN_IF_ERROR(EnsureOpen());
   SqliteStatement& statement = statements_[static_cast<size_t>(which)];
   for (const SqlValue& value : values) {
@@ -107,7 +108,7 @@ absl::Status SqliteQueue::PutListings(ListingInsert how, std::span<const sync::L
 }  // namespace
 
 std::unique_ptr<sync::BackfillStore> MakeSqliteBackfillStore(const StoreOptions& options, std::string path) {
-  return MakeBackfillQueue(std::make_unique<SqliteQueue>(options, std::move(path)));
+  return std::make_unique<BackfillQueue>(std::make_unique<SqliteQueue>(options, std::move(path)));
 }
 
 }  // namespace penstock::indexer

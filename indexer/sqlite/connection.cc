@@ -141,7 +141,8 @@ absl::StatusOr<SqliteConnection> SqliteConnection::OpenExisting(const std::strin
                                                                 int64_t busy_timeout_us) {
   ASSIGN_OR_RETURN(SqliteConnection connection, OpenWith(path, SQLITE_OPEN_READWRITE, busy_timeout_us));
   // The checkpoint as seldom as the writer's: it comes with whoever's commit it is due at.
-  for (const char* sql : {"PRAGMA synchronous=NORMAL", "PRAGMA wal_autocheckpoint=16000", "PRAGMA cache_size=-2048"}) {
+  for (const char* sql :
+       {"PRAGMA synchronous=NORMAL", "PRAGMA wal_autocheckpoint=16000", "PRAGMA cache_size=-2048"}) {
     RETURN_IF_ERROR(connection.Execute(sql));
   }
   return connection;

@@ -40,15 +40,15 @@ absl::Status SqliteTables::Prepare(SqliteConnection* db, int64_t epoch) {
       prepare("DELETE FROM record_proof WHERE did = ?1 AND collection = ?2 AND rkey = ?3", &delete_proof_));
   RETURN_IF_ERROR(prepare_insert(RecordProofInsert(), &proof_));
   RETURN_IF_ERROR(prepare_insert(RepoStateInsert(), &repo_state_));
-  RETURN_IF_ERROR(
-      prepare("UPDATE repo SET rev = NULL, data = NULL, commit_cid = NULL, baseline_rev = NULL WHERE did = ?1",
-              &clear_head_));
-  RETURN_IF_ERROR(
-      prepare("UPDATE backfill_task SET state = 'done', rev = ?3, host = ?4, cause = ?5, records = ?6, "
-              "bytes = ?7, detail = NULL, owner = NULL, lease_until = NULL, ended_at = ?8, "
-              "imports = imports + (?5 IS NULL), imported_at = CASE WHEN ?5 IS NULL THEN ?8 ELSE imported_at END "
-              "WHERE did = ?1 AND created_at <= ?2 AND state IN ('queued', 'running')",
-              &end_tasks_));
+  RETURN_IF_ERROR(prepare(
+      "UPDATE repo SET rev = NULL, data = NULL, commit_cid = NULL, baseline_rev = NULL WHERE did = ?1",
+      &clear_head_));
+  RETURN_IF_ERROR(prepare(
+      "UPDATE backfill_task SET state = 'done', rev = ?3, host = ?4, cause = ?5, records = ?6, "
+      "bytes = ?7, detail = NULL, owner = NULL, lease_until = NULL, ended_at = ?8, "
+      "imports = imports + (?5 IS NULL), imported_at = CASE WHEN ?5 IS NULL THEN ?8 ELSE imported_at END "
+      "WHERE did = ?1 AND created_at <= ?2 AND state IN ('queued', 'running')",
+      &end_tasks_));
   RETURN_IF_ERROR(prepare_insert(CoverageInsert(), &coverage_));
   RETURN_IF_ERROR(prepare_insert(HeldEventInsert(), &held_));
   RETURN_IF_ERROR(prepare("DELETE FROM held_event WHERE did = ?1 AND ordinal <= ?2", &delete_held_));
@@ -72,7 +72,7 @@ void SqliteTables::Finalize() {
         &record_,      &delete_refs_, &ref_,          &repo_,           &repo_known_,  &repo_source_seq_,
         &repo_status_, &repo_source_, &record_holds_, &delete_proof_,   &proof_,       &repo_state_,
         &held_,        &delete_held_, &identity_,     &purge_identity_, &dead_letter_, &refused_,
-        &gap_,         &quarantine_,  &cursor_,       &clear_head_,     &end_tasks_,  &coverage_}) {
+        &gap_,         &quarantine_,  &cursor_,       &clear_head_,     &end_tasks_,   &coverage_}) {
     *statement = SqliteStatement();
   }
   db_ = nullptr;

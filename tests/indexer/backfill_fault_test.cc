@@ -1,5 +1,5 @@
-// The queue of whole repositories when the way to its database, the database or its own process goes away: no account is lost,
-// none is done that was not taken in.
+// The queue of whole repositories when the way to its database, the database or its own process goes away: no
+// account is lost, none is done that was not taken in.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -85,8 +85,8 @@ class QueueFaultTest : public StoreTest {
       UntilDone([&] { return queue_->Renew("a#1", 2000); });
       for (const BackfillTask& task : tasks) {
         const bool again = task.attempts == 0 && task.did.back() == '3';
-        const sync::TaskOutcome outcome = {again ? TaskState::kQueued : TaskState::kDone, again ? "host_unavailable" : "", "",
-                                           10 + round, true};
+        const sync::TaskOutcome outcome = {again ? TaskState::kQueued : TaskState::kDone,
+                                           again ? "host_unavailable" : "", "", 10 + round, true};
         UntilDone([&] { return queue_->SetOutcome(task, "a#1", outcome, 10 + round); });
         ended += again ? 0 : 1;
       }
@@ -103,7 +103,8 @@ class QueueFaultTest : public StoreTest {
 INSTANTIATE_TEST_SUITE_P(Store, QueueFaultTest, testing::Values("postgresql"),
                          [](const auto& param) { return param.param; });
 
-constexpr char kEnd[] = "SELECT state, count(*), sum(attempts) FROM backfill_task GROUP BY state ORDER BY state";
+constexpr char kEnd[] =
+    "SELECT state, count(*), sum(attempts) FROM backfill_task GROUP BY state ORDER BY state";
 
 TEST_P(QueueFaultTest, AConnectionCutAnywhereLosesNoAccountAndEndsNoneTwice) {
   using enum FaultProxy::Direction;
@@ -168,7 +169,8 @@ TEST_P(QueueFaultTest, AServerThatIsDownIsUnavailableUntilItIsBack) {
 // ---- Somebody else's write
 
 class QueueBusyTest : public StoreTest {};
-INSTANTIATE_TEST_SUITE_P(Store, QueueBusyTest, testing::Values("sqlite"), [](const auto& param) { return param.param; });
+INSTANTIATE_TEST_SUITE_P(Store, QueueBusyTest, testing::Values("sqlite"),
+                         [](const auto& param) { return param.param; });
 
 TEST_P(QueueBusyTest, AWriterAtWorkIsWaitedForThenReported) {
   StoreOptions options = Options();
@@ -184,7 +186,8 @@ TEST_P(QueueBusyTest, AWriterAtWorkIsWaitedForThenReported) {
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   int failures = 0;
-  UntilDone([&] { return queue->SavePage({.run = run, .host = "h", .method = "listRepos"}, seeds, {}, 1); }, &failures);
+  UntilDone([&] { return queue->SavePage({.run = run, .host = "h", .method = "listRepos"}, seeds, {}, 1); },
+            &failures);
   other.join();
   EXPECT_GT(failures, 0);
   std::vector<BackfillTask> tasks;
@@ -204,7 +207,8 @@ TEST_P(QueueCrashTest, AProcessKilledAnywhereLeavesEachAccountWholeOrToBeDone) {
     const auto queue = NewQueue();
     const int64_t run = *queue->OpenRun(RunKind::kFilter, "a.*", 1, nullptr);
     const std::vector<TaskSeed> seeds = Seeds(kAccounts);
-    ASSERT_TRUE(queue->SavePage({.run = run, .host = "h", .method = "listRepos", .done = true}, seeds, {}, 1).ok());
+    ASSERT_TRUE(
+        queue->SavePage({.run = run, .host = "h", .method = "listRepos", .done = true}, seeds, {}, 1).ok());
   }
   store_->Close();
   const std::string whole = std::to_string(kRows);
@@ -213,8 +217,8 @@ TEST_P(QueueCrashTest, AProcessKilledAnywhereLeavesEachAccountWholeOrToBeDone) {
   for (; !all_done && kills < 200; ++kills) {
     const pid_t child = fork();
     if (child == 0) {
-      // Takes tasks, says that it is at work, brings the rows in two parts and the state with the last. _exit: nothing of the
-      // parent's is ours to clean up.
+      // Takes tasks, says that it is at work, brings the rows in two parts and the state with the last.
+      // _exit: nothing of the parent's is ours to clean up.
       StoreOptions options = Options("child");
       options.lease_wait_us = 20'000'000;
       auto store = *indexer::MakeStore(options);
@@ -234,9 +238,10 @@ TEST_P(QueueCrashTest, AProcessKilledAnywhereLeavesEachAccountWholeOrToBeDone) {
           continue;
         }
         for (const BackfillTask& task : tasks) {
-          const auto first = List{make_.Chain(make_.Commit(task.did, 5, {Create("a", "{}")}, Verification::kExport),
-                                              SyncState::kInProgress)};
-          const auto last = List{make_.Import(task.did, 5, {Create("b", "{}"), Create("c", "{}")}, 10, {"a.*"})};
+          const auto first = List{make_.Chain(
+              make_.Commit(task.did, 5, {Create("a", "{}")}, Verification::kExport), SyncState::kInProgress)};
+          const auto last =
+              List{make_.Import(task.did, 5, {Create("b", "{}"), Create("c", "{}")}, 10, {"a.*"})};
           ApplyResult result;
           if (!store->Apply({first, {}}, &result).ok()) _exit(1);
           if (!store->Apply({last, {}}, &result).ok()) _exit(1);
@@ -254,18 +259,23 @@ TEST_P(QueueCrashTest, AProcessKilledAnywhereLeavesEachAccountWholeOrToBeDone) {
     const std::unique_ptr<Store> store = NewStore(options);
     ASSERT_TRUE(store->Open().ok());
     // Done: all rows, whole, covered. Not done: whatever was begun is to be done again.
-    EXPECT_THAT(RowsOf(*store,
-                       "SELECT t.did FROM backfill_task t WHERE t.state = 'done' AND ("
-                       "(SELECT count(*) FROM record r WHERE r.did = t.did) <> " + whole +
-                           " OR NOT EXISTS (SELECT 1 FROM coverage c WHERE c.did = t.did AND c.rule = 'a.*') "
-                           "OR NOT EXISTS (SELECT 1 FROM repo p WHERE p.did = t.did AND p.sync_state = 'synchronized' "
-                           "AND p.baseline_rev IS NOT NULL))"),
-                IsEmpty());
-    EXPECT_THAT(RowsOf(*store,
-                       "SELECT t.did FROM backfill_task t WHERE t.state <> 'done' AND ("
-                       "EXISTS (SELECT 1 FROM coverage c WHERE c.did = t.did) OR EXISTS (SELECT 1 FROM repo p "
-                       "WHERE p.did = t.did AND (p.sync_state <> 'desynchronized' OR p.reason <> 'resync_interrupted')))"),
-                IsEmpty());
+    EXPECT_THAT(
+        RowsOf(
+            *store,
+            "SELECT t.did FROM backfill_task t WHERE t.state = 'done' AND ("
+            "(SELECT count(*) FROM record r WHERE r.did = t.did) <> " +
+                whole +
+                " OR NOT EXISTS (SELECT 1 FROM coverage c WHERE c.did = t.did AND c.rule = 'a.*') "
+                "OR NOT EXISTS (SELECT 1 FROM repo p WHERE p.did = t.did AND p.sync_state = 'synchronized' "
+                "AND p.baseline_rev IS NOT NULL))"),
+        IsEmpty());
+    EXPECT_THAT(
+        RowsOf(*store,
+               "SELECT t.did FROM backfill_task t WHERE t.state <> 'done' AND ("
+               "EXISTS (SELECT 1 FROM coverage c WHERE c.did = t.did) OR EXISTS (SELECT 1 FROM repo p "
+               "WHERE p.did = t.did AND (p.sync_state <> 'desynchronized' OR p.reason <> "
+               "'resync_interrupted')))"),
+        IsEmpty());
     EXPECT_THAT(RowsOf(*store, "SELECT count(*) FROM backfill_task"), ElementsAre(std::to_string(kAccounts)));
     all_done = RowsOf(*store, "SELECT count(*) FROM backfill_task WHERE state <> 'done'")[0] == "0";
   }

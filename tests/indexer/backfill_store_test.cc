@@ -31,7 +31,8 @@ using testing::SizeIs;
 using testing::UnorderedElementsAre;
 
 constexpr int64_t kSecond = 1'000'000;
-constexpr std::string_view kTasks = "SELECT run, did, state, owner, attempts, cause FROM backfill_task ORDER BY run, did";
+constexpr std::string_view kTasks =
+    "SELECT run, did, state, owner, attempts, cause FROM backfill_task ORDER BY run, did";
 
 class BackfillStoreTest : public StoreTest {
  protected:
@@ -75,7 +76,8 @@ class BackfillStoreTest : public StoreTest {
   }
   void End(const BackfillTask& task, TaskState state, std::string cause = "", int64_t not_before = 0,
            std::string_view owner = "a#1") {
-    const absl::Status set = queue_->SetOutcome(task, owner, {state, std::move(cause), "", not_before, true}, Now());
+    const absl::Status set =
+        queue_->SetOutcome(task, owner, {state, std::move(cause), "", not_before, true}, Now());
     EXPECT_TRUE(set.ok()) << set;
   }
   std::vector<BackfillRun> EndFinished() {
@@ -176,7 +178,8 @@ TEST_P(BackfillStoreTest, ARunThatIsAddedToIsOpenAgainUnlessItWasCancelled) {
   Save(done, {});
   ASSERT_THAT(EndFinished(), SizeIs(1));
   ASSERT_TRUE(queue_->CancelRun(cancelled, Now()).ok());
-  ASSERT_TRUE(queue_->AddListings(std::vector{ListRepos(done, "https://b"), ListRepos(cancelled, "https://b")}).ok());
+  ASSERT_TRUE(
+      queue_->AddListings(std::vector{ListRepos(done, "https://b"), ListRepos(cancelled, "https://b")}).ok());
   Save(cancelled, {kAlice});
   EXPECT_THAT(Rows("SELECT id, state, ended_at FROM backfill_run ORDER BY id"),
               ElementsAre(std::to_string(done) + "|open|-",
@@ -201,8 +204,9 @@ TEST_P(BackfillStoreTest, ACancelledRunTakesWhatIsQueuedAndCoveredWithIt) {
   ASSERT_TRUE(queue_->CancelRun(run, Now()).ok());
   EXPECT_THAT(Listings(), IsEmpty());
   EXPECT_THAT(Rows("SELECT did, rule FROM coverage"), ElementsAre(std::string(kAlice) + "|b.*"));
-  EXPECT_THAT(Rows("SELECT did, state FROM backfill_task WHERE run = " + std::to_string(run) + " ORDER BY did"),
-              ElementsAre(std::string(kAlice) + "|done", std::string(kBob) + "|running"));
+  EXPECT_THAT(
+      Rows("SELECT did, state FROM backfill_task WHERE run = " + std::to_string(run) + " ORDER BY did"),
+      ElementsAre(std::string(kAlice) + "|done", std::string(kBob) + "|running"));
   // Who is at work on it ends as ever, but is not queued again.
   End(tasks[0], TaskState::kQueued, "host_unavailable", Now() + kSecond);
   EXPECT_EQ(NextDue(), std::nullopt);
@@ -303,20 +307,25 @@ TEST_P(BackfillStoreTest, AListingGoesOnWhereItsLastPageEnded) {
   // A page with its accounts, and listings that it leads to.
   Listing page = due[0];
   page.cursor = "page 2";
-  ASSERT_TRUE(queue_->SavePage(page, std::vector<TaskSeed>{{std::string(kAlice), Rev(3), "https://pds.example"}},
-                               std::vector{ListRepos(first, "https://found"), ListRepos(first)}, Now())
+  ASSERT_TRUE(queue_
+                  ->SavePage(page,
+                             std::vector<TaskSeed>{{std::string(kAlice), Rev(3), "https://pds.example"}},
+                             std::vector{ListRepos(first, "https://found"), ListRepos(first)}, Now())
                   .ok());
   page.found = 1;
   page.attempts = 2;
   page.cause = "host_unavailable";
   page.not_before = Now() + 5;
-  ASSERT_TRUE(queue_->SavePage(page, std::vector<TaskSeed>{{std::string(kBob), "", ""}, {std::string(kAlice), "", ""}},
-                               {}, Now())
-                  .ok());
-  EXPECT_THAT(Rows("SELECT host, cursor, done, found, attempts, not_before - " + std::to_string(Now()) +
-                   ", cause FROM backfill_listing WHERE run = " + std::to_string(first) + " ORDER BY host"),
-              ElementsAre("https://found|-|0|0|0|-" + std::to_string(Now()) + "|-",
-                          "https://late|-|0|0|0|1000000|-", "https://relay.example|page 2|0|2|2|5|host_unavailable"));
+  ASSERT_TRUE(
+      queue_
+          ->SavePage(page, std::vector<TaskSeed>{{std::string(kBob), "", ""}, {std::string(kAlice), "", ""}},
+                     {}, Now())
+          .ok());
+  EXPECT_THAT(
+      Rows("SELECT host, cursor, done, found, attempts, not_before - " + std::to_string(Now()) +
+           ", cause FROM backfill_listing WHERE run = " + std::to_string(first) + " ORDER BY host"),
+      ElementsAre("https://found|-|0|0|0|-" + std::to_string(Now()) + "|-", "https://late|-|0|0|0|1000000|-",
+                  "https://relay.example|page 2|0|2|2|5|host_unavailable"));
   // Added again it stays as it is.
   ASSERT_TRUE(queue_->AddListings(std::vector{ListRepos(first)}).ok());
   clock_.Advance(5);
@@ -334,7 +343,9 @@ TEST_P(BackfillStoreTest, AListingGoesOnWhereItsLastPageEnded) {
 
 TEST_P(BackfillStoreTest, ATaskStaysAsItIsUnlessItIsDoneAndTheAccountHasGoneOn) {
   const int64_t run = Open(RunKind::kFilter, "a.*");
-  const auto seed = [&](int rev) { Save(run, std::vector<TaskSeed>{{std::string(kAlice), rev == 0 ? "" : Rev(rev), "h"}}); };
+  const auto seed = [&](int rev) {
+    Save(run, std::vector<TaskSeed>{{std::string(kAlice), rev == 0 ? "" : Rev(rev), "h"}});
+  };
   const auto state = [&] { return Value("SELECT state, rev FROM backfill_task"); };
   seed(3);
   EXPECT_EQ(state(), "queued|" + Rev(3));
@@ -361,8 +372,10 @@ TEST_P(BackfillStoreTest, ATaskStaysAsItIsUnlessItIsDoneAndTheAccountHasGoneOn) 
 
 TEST_P(BackfillStoreTest, APageMayNameAnAccountTwice) {
   const int64_t run = Open(RunKind::kFilter, "a.*");
-  Save(run, std::vector<TaskSeed>{{std::string(kBob), "", ""}, {std::string(kAlice), Rev(2), ""},
-                                  {std::string(kBob), Rev(1), ""}, {std::string(kAlice), Rev(4), ""}});
+  Save(run, std::vector<TaskSeed>{{std::string(kBob), "", ""},
+                                  {std::string(kAlice), Rev(2), ""},
+                                  {std::string(kBob), Rev(1), ""},
+                                  {std::string(kAlice), Rev(4), ""}});
   EXPECT_THAT(Rows("SELECT did, rev FROM backfill_task ORDER BY did"),
               ElementsAre(std::string(kAlice) + "|" + Rev(4), std::string(kBob) + "|" + Rev(1)));
   EXPECT_EQ(Value("SELECT found FROM backfill_listing"), "2");
@@ -373,7 +386,10 @@ TEST_P(BackfillStoreTest, WordsOfAPeerNeverStopTheQueue) {
   Listing page = ListRepos(run);
   page.cursor = std::string("nul \0 and \xff", 11);
   page.cause = page.cursor;
-  ASSERT_TRUE(queue_->SavePage(page, std::vector<TaskSeed>{{std::string(kAlice), page.cursor, page.cursor}}, {}, Now()).ok());
+  ASSERT_TRUE(
+      queue_
+          ->SavePage(page, std::vector<TaskSeed>{{std::string(kAlice), page.cursor, page.cursor}}, {}, Now())
+          .ok());
   EXPECT_EQ(Listings().at(0).cursor, "nul \xEF\xBF\xBD and \xEF\xBF\xBD");
   const std::vector<BackfillTask> tasks = Claim();
   ASSERT_THAT(tasks, SizeIs(1));
@@ -421,9 +437,11 @@ TEST_P(BackfillStoreTest, AnAccountIsGivenOutOnceHoweverManyRunsWantIt) {
 TEST_P(BackfillStoreTest, FromQueuedToRunningToDoneByAnImport) {
   const int64_t run = Open(RunKind::kFilter, "a.*"), other = Open(RunKind::kManual, "m");
   Save(run, {kAlice, kBob});
-  EXPECT_THAT(Rows(kTasks), ElementsAre(TaskLine(run, kAlice, "queued|-|0|-"), TaskLine(run, kBob, "queued|-|0|-")));
+  EXPECT_THAT(Rows(kTasks),
+              ElementsAre(TaskLine(run, kAlice, "queued|-|0|-"), TaskLine(run, kBob, "queued|-|0|-")));
   ASSERT_THAT(Claim("a#1", 1), SizeIs(1));
-  EXPECT_EQ(Value("SELECT lease_until FROM backfill_task WHERE state = 'running'"), std::to_string(Now() + 60 * kSecond));
+  EXPECT_EQ(Value("SELECT lease_until FROM backfill_task WHERE state = 'running'"),
+            std::to_string(Now() + 60 * kSecond));
   const int64_t started_at = Now();
   Save(other, {kAlice});  // before the fetch began, or at least not after
   clock_.Advance(kSecond);
@@ -433,10 +451,13 @@ TEST_P(BackfillStoreTest, FromQueuedToRunningToDoneByAnImport) {
   EXPECT_THAT(Rows(kTasks),
               ElementsAre(TaskLine(run, kAlice, "done|-|0|-"), TaskLine(run, kBob, "queued|-|0|-"),
                           TaskLine(other, kAlice, "done|-|0|-"), TaskLine(late, kAlice, "queued|-|0|-")));
-  EXPECT_THAT(Rows("SELECT rev, host, records, bytes, imports, ended_at, lease_until FROM backfill_task WHERE run = " +
-                   std::to_string(run) + " AND state = 'done'"),
-              ElementsAre(Rev(3) + "|https://pds.example|1|1003|1|" + std::to_string(Now()) + "|-"));
-  EXPECT_THAT(Rows("SELECT rule, rev FROM coverage ORDER BY rule"), ElementsAre("a.*|" + Rev(3), "b.*|" + Rev(3)));
+  EXPECT_THAT(
+      Rows(
+          "SELECT rev, host, records, bytes, imports, ended_at, lease_until FROM backfill_task WHERE run = " +
+          std::to_string(run) + " AND state = 'done'"),
+      ElementsAre(Rev(3) + "|https://pds.example|1|1003|1|" + std::to_string(Now()) + "|-"));
+  EXPECT_THAT(Rows("SELECT rule, rev FROM coverage ORDER BY rule"),
+              ElementsAre("a.*|" + Rev(3), "b.*|" + Rev(3)));
   EXPECT_TRUE(*queue_->HasCoverage(kAlice, "a.*"));
   EXPECT_FALSE(*queue_->HasCoverage(kAlice, "c.*"));
   EXPECT_FALSE(*queue_->HasCoverage(kBob, "a.*"));
@@ -508,7 +529,8 @@ TEST_P(BackfillStoreTest, AfterACrashTheLeasesOfOurOwnPastAreTakenBackAtOnce) {
   ASSERT_THAT(Claim("0/2#5", 1), SizeIs(1));
   ASSERT_THAT(Claim("1/2#4", 1), SizeIs(1));
   ASSERT_TRUE(queue_->Recover("0/2#", "0/2#5", Now()).ok());
-  EXPECT_THAT(Rows("SELECT owner FROM backfill_task WHERE state = 'running' ORDER BY owner"), ElementsAre("0/2#5", "1/2#4"));
+  EXPECT_THAT(Rows("SELECT owner FROM backfill_task WHERE state = 'running' ORDER BY owner"),
+              ElementsAre("0/2#5", "1/2#4"));
   EXPECT_EQ(Value("SELECT attempts, lease_until FROM backfill_task WHERE state = 'queued'"), "0|-");
 }
 
@@ -640,7 +662,8 @@ TEST_P(BackfillStoreTest, WhatCameToNothingIsAskedAgainAtOnceOnlyIfSomethingHapp
   inactive->import->cause = "account_inactive";
   inactive->repo.reset();
   Apply(List{std::move(inactive), make_.Account(kBob, false, "deactivated")});
-  EXPECT_EQ(Value("SELECT imports, imported_at FROM backfill_task WHERE did = '" + std::string(kBob) + "'"), "0|-");
+  EXPECT_EQ(Value("SELECT imports, imported_at FROM backfill_task WHERE did = '" + std::string(kBob) + "'"),
+            "0|-");
   EXPECT_EQ(QueueUnsettled(), 1u);
   EXPECT_EQ(NextDue(), Now() + 60 * kSecond);
   clock_.Advance(kSecond);
@@ -654,12 +677,14 @@ TEST_P(BackfillStoreTest, WhatCameToNothingIsAskedAgainAtOnceOnlyIfSomethingHapp
 
 TEST_P(BackfillStoreTest, ManyUnsettledAccountsAreLookedThroughInPieces) {
   // More than one call looks at, all but the last with a task already.
-  RunSql(url_,
-         postgres() ? "INSERT INTO repo (did, sync_state, active, updated_at) SELECT 'did:' || lpad(i::text, 6, '0'), "
-                      "'partial', TRUE, 1 FROM generate_series(1, 12000) i"
-                    : "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
-                      "INSERT INTO repo (did, sync_state, active, updated_at) SELECT 'did:' || printf('%06d', i), "
-                      "'partial', TRUE, 1 FROM n");
+  RunSql(
+      url_,
+      postgres()
+          ? "INSERT INTO repo (did, sync_state, active, updated_at) SELECT 'did:' || lpad(i::text, 6, '0'), "
+            "'partial', TRUE, 1 FROM generate_series(1, 12000) i"
+          : "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
+            "INSERT INTO repo (did, sync_state, active, updated_at) SELECT 'did:' || printf('%06d', i), "
+            "'partial', TRUE, 1 FROM n");
   RunSql(url_,
          "INSERT INTO backfill_run VALUES (5, 'filter', 'a.*', 'open', 1, NULL);"
          "INSERT INTO backfill_task (run, did, priority, state, attempts, not_before, created_at, imports) "
@@ -677,9 +702,9 @@ TEST_P(BackfillStoreTest, ManyUnsettledAccountsAreLookedThroughInPieces) {
 // ---- What decisions are made from
 
 TEST_P(BackfillStoreTest, KnownAccountsComeInOrderWithWhatIsKeptOfThem) {
-  Apply(List{make_.Chain(make_.Commit(kBob, 4, {}), SyncState::kSynchronized, 4), make_.Commit(kAlice, 1, {Create("a", "{}")}),
-             make_.Account(kCarol, false, "takendown"), make_.Identity(kBob), make_.Identity(kCarol),
-             make_.Purged(kCarol)});
+  Apply(List{make_.Chain(make_.Commit(kBob, 4, {}), SyncState::kSynchronized, 4),
+             make_.Commit(kAlice, 1, {Create("a", "{}")}), make_.Account(kCarol, false, "takendown"),
+             make_.Identity(kBob), make_.Identity(kCarol), make_.Purged(kCarol)});
   std::vector<sync::KnownAccount> known;
   ASSERT_TRUE(queue_->LoadKnown("", 2, &known).ok());
   ASSERT_THAT(known, SizeIs(2));
@@ -712,7 +737,8 @@ TEST_P(BackfillStoreTest, DeletedAccountsWithRowsAreFoundOnceTheyAreDueAndGoneFo
              make_.Account(kAlice, false, "deleted"), make_.Account(kBob, false, "takendown"),
              make_.Account(kCarol, false, "deleted")});
   const int64_t deleted_at = Now();
-  EXPECT_EQ(Value("SELECT status_at FROM repo WHERE did = '" + std::string(kAlice) + "'"), std::to_string(deleted_at));
+  EXPECT_EQ(Value("SELECT status_at FROM repo WHERE did = '" + std::string(kAlice) + "'"),
+            std::to_string(deleted_at));
   clock_.Advance(kSecond);
   // Said again, it is the same status since then.
   Apply(List{make_.Account(kAlice, false, "deleted"), make_.Account(kBob, false, "deleted")});

@@ -120,7 +120,8 @@ ChangeSetPtr ChangeMaker::Proven(ChangeSetPtr change) {
 
 ChangeSetPtr ChangeMaker::Import(std::string_view did, int rev, const std::vector<TestRow>& rows,
                                  int64_t started_at, std::vector<std::string> rules) {
-  ChangeSetPtr change = Chain(Commit(did, rev, rows, Verification::kExport), sync::SyncState::kSynchronized, rev);
+  ChangeSetPtr change =
+      Chain(Commit(did, rev, rows, Verification::kExport), sync::SyncState::kSynchronized, rev);
   change->seq = 0;
   change->source = kPds;
   change->repo->baseline_rev = change->rev;
@@ -138,7 +139,8 @@ ChangeSetPtr ChangeMaker::Import(std::string_view did, int rev, const std::vecto
 }
 
 ChangeSetPtr ChangeMaker::Purge(std::string_view did, uint64_t rows) {
-  ChangeSetPtr change = Chain(Event(indexer::EventKind::kControl, did), sync::SyncState::kDesynchronized, 0, "purged");
+  ChangeSetPtr change =
+      Chain(Event(indexer::EventKind::kControl, did), sync::SyncState::kDesynchronized, 0, "purged");
   change->repo->clear_head = true;
   change->purge_rows = rows;
   return change;

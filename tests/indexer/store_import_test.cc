@@ -1,5 +1,5 @@
-// Whole repositories in the store: what a change set with an import or a purge does to rows, chain state, tasks and coverage,
-// and what an import compares itself with.
+// Whole repositories in the store: what a change set with an import or a purge does to rows, chain state,
+// tasks and coverage, and what an import compares itself with.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -30,7 +30,8 @@ constexpr std::string_view kRepos =
     "SELECT did, sync_state, rev, commit_cid, baseline_rev, reason FROM repo ORDER BY did";
 constexpr std::string_view kTaskStates = "SELECT run, did, state, rev FROM backfill_task ORDER BY run, did";
 
-std::string RepoLine(std::string_view did, std::string_view state, int head, int baseline, std::string_view reason = "-") {
+std::string RepoLine(std::string_view did, std::string_view state, int head, int baseline,
+                     std::string_view reason = "-") {
   std::string line(did);
   line.append("|").append(state).append("|").append(head == 0 ? "-|-" : Rev(head) + "|" + CommitCid(head));
   line.append("|").append(baseline == 0 ? "-" : Rev(baseline));
@@ -43,15 +44,16 @@ class StoreImportTest : public StoreTest {
   int64_t Queue(std::string_view subject, std::initializer_list<std::string_view> dids) {
     return QueueIn(url_, subject, dids, clock_.NowMicros());
   }
-  int64_t QueueIn(const std::string& url, std::string_view subject, std::initializer_list<std::string_view> dids,
-                  int64_t now_us) {
+  int64_t QueueIn(const std::string& url, std::string_view subject,
+                  std::initializer_list<std::string_view> dids, int64_t now_us) {
     StoreOptions options = Options();
     options.url = url;
     const auto queue = *indexer::MakeBackfillStore(options);
     const int64_t run = queue->OpenRun(RunKind::kFilter, subject, now_us, nullptr).value_or(0);
     std::vector<sync::TaskSeed> seeds;
     for (std::string_view did : dids) seeds.push_back({std::string(did), "", ""});
-    const absl::Status saved = queue->SavePage({.run = run, .host = "h", .method = "listRepos"}, seeds, {}, now_us);
+    const absl::Status saved =
+        queue->SavePage({.run = run, .host = "h", .method = "listRepos"}, seeds, {}, now_us);
     EXPECT_TRUE(saved.ok()) << saved;
     return run;
   }
@@ -68,20 +70,24 @@ INSTANTIATE_TEST_SUITE_P(Store, StoreImportTest, testing::Values("sqlite", "post
 // ---- Imports
 
 TEST_P(StoreImportTest, AnImportProvesTheRowsOfAnAnchorAndAgainChangesNothing) {
-  Apply(List{make_.Chain(make_.Commit(kAlice, 5, {Create("a", "{}"), Create("b", "{}")}, Verification::kCommit),
-                         SyncState::kPartial, 5)});
+  Apply(
+      List{make_.Chain(make_.Commit(kAlice, 5, {Create("a", "{}"), Create("b", "{}")}, Verification::kCommit),
+                       SyncState::kPartial, 5)});
   const int64_t run = Queue("a.*", {kAlice});
-  const auto import = List{make_.Import(kAlice, 5, {Create("a", "{}"), Delete("b"), Create("c", "{}")}, Now(), {"a.*"})};
+  const auto import =
+      List{make_.Import(kAlice, 5, {Create("a", "{}"), Delete("b"), Create("c", "{}")}, Now(), {"a.*"})};
   const ApplyResult first = Apply(import);
   EXPECT_EQ(first.rows_written, 3u);
   EXPECT_THAT(Rows(kRecords), ElementsAre(std::string(kAlice) + "|a|" + Rev(5) + "|export|0|-|pds.example",
                                           std::string(kAlice) + "|b|" + Rev(5) + "|export|1|-|pds.example",
                                           std::string(kAlice) + "|c|" + Rev(5) + "|export|0|-|pds.example"));
   EXPECT_THAT(Rows(kRepos), ElementsAre(RepoLine(kAlice, "synchronized", 5, 5)));
-  EXPECT_THAT(Rows(kTaskStates), ElementsAre(std::to_string(run) + "|" + std::string(kAlice) + "|done|" + Rev(5)));
+  EXPECT_THAT(Rows(kTaskStates),
+              ElementsAre(std::to_string(run) + "|" + std::string(kAlice) + "|done|" + Rev(5)));
   const auto before = Contents(*store_);
   const auto indexed = Rows("SELECT indexed_at FROM record"), updated = Rows("SELECT updated_at FROM repo"),
-             covered = Rows("SELECT covered_at FROM coverage"), ended = Rows("SELECT ended_at FROM backfill_task");
+             covered = Rows("SELECT covered_at FROM coverage"),
+             ended = Rows("SELECT ended_at FROM backfill_task");
   clock_.Advance(kSecond);
   const ApplyResult second = Apply(import);
   EXPECT_EQ(second.rows_written, 0u);
@@ -98,7 +104,8 @@ TEST_P(StoreImportTest, AnImportProvesTheRowsOfAnAnchorAndAgainChangesNothing) {
 
 TEST_P(StoreImportTest, ALiveRowThatIsNewerStays) {
   Apply(List{make_.Commit(kAlice, 9, {Create("a", R"({"new":1})")})});
-  const ApplyResult result = Apply(List{make_.Import(kAlice, 5, {Create("a", "{}"), Create("b", "{}")}, Now(), {"a.*"})});
+  const ApplyResult result =
+      Apply(List{make_.Import(kAlice, 5, {Create("a", "{}"), Create("b", "{}")}, Now(), {"a.*"})});
   EXPECT_EQ(result.rows_stale, 1u);
   EXPECT_THAT(Rows("SELECT rkey, rev, verification FROM record ORDER BY rkey"),
               ElementsAre("a|" + Rev(9) + "|full", "b|" + Rev(5) + "|export"));
@@ -108,14 +115,16 @@ TEST_P(StoreImportTest, ABaselineStaysUntilThereIsAnother) {
   Apply(List{make_.Import(kAlice, 5, {}, Now())});
   Apply(List{make_.Chain(make_.Commit(kAlice, 6, {}), SyncState::kSynchronized, 6)});
   EXPECT_THAT(Rows(kRepos), ElementsAre(RepoLine(kAlice, "synchronized", 6, 5)));
-  Apply(List{make_.Import(kAlice, 7, {}, Now()), make_.Chain(make_.Commit(kAlice, 8, {}), SyncState::kDesynchronized, 0, "x")});
+  Apply(List{make_.Import(kAlice, 7, {}, Now()),
+             make_.Chain(make_.Commit(kAlice, 8, {}), SyncState::kDesynchronized, 0, "x")});
   EXPECT_THAT(Rows(kRepos), ElementsAre(RepoLine(kAlice, "desynchronized", 7, 7, "x")));
 }
 
 TEST_P(StoreImportTest, CoverageOnlyGoesForward) {
   Apply(List{make_.Import(kAlice, 5, {}, Now(), {"a.*", "b.*"})});
   Apply(List{make_.Import(kAlice, 4, {}, Now(), {"a.*"}), make_.Import(kAlice, 7, {}, Now(), {"b.*"})});
-  EXPECT_THAT(Rows("SELECT rule, rev FROM coverage ORDER BY rule"), ElementsAre("a.*|" + Rev(5), "b.*|" + Rev(7)));
+  EXPECT_THAT(Rows("SELECT rule, rev FROM coverage ORDER BY rule"),
+              ElementsAre("a.*|" + Rev(5), "b.*|" + Rev(7)));
 }
 
 TEST_P(StoreImportTest, TwoImportsOfAnAccountInABatchEndTasksInTheirOrder) {
@@ -126,8 +135,10 @@ TEST_P(StoreImportTest, TwoImportsOfAnAccountInABatchEndTasksInTheirOrder) {
   Apply(List{make_.Import(kAlice, 5, {Create("a", "{}")}, began, {"a.*"}),
              make_.Import(kAlice, 6, {Create("a", "{}")}, Now(), {"a.*", "b.*"})});
   const std::string alice = "|" + std::string(kAlice) + "|done|";
-  EXPECT_THAT(Rows(kTaskStates), ElementsAre(std::to_string(first) + alice + Rev(5), std::to_string(second) + alice + Rev(6)));
-  EXPECT_THAT(Rows("SELECT rule, rev FROM coverage ORDER BY rule"), ElementsAre("a.*|" + Rev(6), "b.*|" + Rev(6)));
+  EXPECT_THAT(Rows(kTaskStates),
+              ElementsAre(std::to_string(first) + alice + Rev(5), std::to_string(second) + alice + Rev(6)));
+  EXPECT_THAT(Rows("SELECT rule, rev FROM coverage ORDER BY rule"),
+              ElementsAre("a.*|" + Rev(6), "b.*|" + Rev(6)));
   EXPECT_THAT(Rows(kRepos), ElementsAre(RepoLine(kAlice, "synchronized", 6, 6)));
 }
 
@@ -156,8 +167,8 @@ TEST_P(StoreImportTest, APurgeRemovesRowsPieceByPieceWithoutATrace) {
   EXPECT_THAT(Rows("SELECT rkey FROM record_ref" + of_alice), ElementsAre("e"));
   EXPECT_THAT(Rows("SELECT rkey FROM record_proof" + of_alice), ElementsAre("e"));
   EXPECT_THAT(Rows("SELECT did FROM coverage"), ElementsAre(kBob));
-  EXPECT_THAT(Rows(kRepos),
-              ElementsAre(RepoLine(kAlice, "desynchronized", 0, 0, "purged"), RepoLine(kBob, "synchronized", 5, 5)));
+  EXPECT_THAT(Rows(kRepos), ElementsAre(RepoLine(kAlice, "desynchronized", 0, 0, "purged"),
+                                        RepoLine(kBob, "synchronized", 5, 5)));
   const std::string updated = Value("SELECT updated_at FROM repo" + of_alice);
   clock_.Advance(kSecond);
   Apply(List{make_.Purge(kAlice, 4)});
@@ -176,9 +187,11 @@ TEST_P(StoreImportTest, ABatchWithImportsAndPurgesActsAsItsChangesOneByOne) {
   };
   queue(url_);
   const auto changes = List{
-      make_.Chain(make_.Commit(kAlice, 2, {Create("a", "{}", {"at://1"}), Create("b", "{}")}, Verification::kCommit),
-                  SyncState::kPartial, 2),
-      make_.Proven(make_.Import(kAlice, 2, {Create("a", "{}", {"at://2"}), Create("c", "{}")}, Now(), {"a.*"})),
+      make_.Chain(
+          make_.Commit(kAlice, 2, {Create("a", "{}", {"at://1"}), Create("b", "{}")}, Verification::kCommit),
+          SyncState::kPartial, 2),
+      make_.Proven(
+          make_.Import(kAlice, 2, {Create("a", "{}", {"at://2"}), Create("c", "{}")}, Now(), {"a.*"})),
       make_.Commit(kBob, 1, {Create("a", "{}")}),
       make_.Purge(kAlice, 2),
       make_.Import(kAlice, 3, {Create("a", "{}", {"at://3"})}, Now() + 2, {"b.*"}),
@@ -209,7 +222,8 @@ TEST_P(StoreImportTest, ABatchWithImportsAndPurgesActsAsItsChangesOneByOne) {
 TEST_P(StoreImportTest, AnImportWithARefusedRowIsComplete) {
   RefuseBad("record", "rkey");
   Queue("a.*", {kAlice, kBob});
-  auto import = make_.Import(kAlice, 5, {Create("a", "{}"), Create("bad", "{}"), Create("c", "{}")}, Now(), {"a.*"});
+  auto import =
+      make_.Import(kAlice, 5, {Create("a", "{}"), Create("bad", "{}"), Create("c", "{}")}, Now(), {"a.*"});
   import->letter_source = "getRepo:https://pds.example did:plc:alice";
   import->letter_seq = 5;
   const auto changes = List{make_.Purge(kAlice, 3), std::move(import),
@@ -219,11 +233,13 @@ TEST_P(StoreImportTest, AnImportWithARefusedRowIsComplete) {
   EXPECT_EQ(result.rows_written, 3u);
   EXPECT_THAT(Rows("SELECT rkey FROM record ORDER BY rkey"), ElementsAre("a", "b", "c"));
   EXPECT_THAT(Rows("SELECT source, seq, op, did, rkey, reject FROM dead_letter"),
-              ElementsAre("getRepo:https://pds.example did:plc:alice|5|1|" + std::string(kAlice) + "|bad|store_refused"));
+              ElementsAre("getRepo:https://pds.example did:plc:alice|5|1|" + std::string(kAlice) +
+                          "|bad|store_refused"));
   EXPECT_THAT(Rows("SELECT did, state FROM backfill_task ORDER BY did"),
               ElementsAre(std::string(kAlice) + "|done", std::string(kBob) + "|done"));
   EXPECT_THAT(Rows("SELECT did FROM coverage ORDER BY did"), ElementsAre(kAlice, kBob));
-  EXPECT_THAT(Rows(kRepos), ElementsAre(RepoLine(kAlice, "synchronized", 5, 5), RepoLine(kBob, "synchronized", 2, 2)));
+  EXPECT_THAT(Rows(kRepos),
+              ElementsAre(RepoLine(kAlice, "synchronized", 5, 5), RepoLine(kBob, "synchronized", 2, 2)));
 }
 
 TEST_P(StoreImportTest, WhatIsRefusedOfAnImportIsALetterAndTheRowsStay) {
@@ -236,15 +252,19 @@ TEST_P(StoreImportTest, WhatIsRefusedOfAnImportIsALetterAndTheRowsStay) {
   EXPECT_EQ(result.rows_written, 2u);
   EXPECT_EQ(result.rows_refused, 2u);
   EXPECT_THAT(Rows("SELECT did, rule FROM coverage"), ElementsAre(std::string(kBob) + "|a.*"));
-  EXPECT_EQ(Value("SELECT sync_state, rev FROM repo WHERE did = '" + std::string(kAlice) + "'"), "synchronized|" + Rev(5));
+  EXPECT_EQ(Value("SELECT sync_state, rev FROM repo WHERE did = '" + std::string(kAlice) + "'"),
+            "synchronized|" + Rev(5));
   EXPECT_THAT(Value("SELECT detail FROM dead_letter"), HasSubstr("chain state"));
 }
 
 TEST_P(StoreImportTest, ARefusedPurgeCostsNothingElse) {
   Apply(List{make_.Import(kAlice, 5, {Create("a", "{}")}, Now())});
-  RunSql(url_, postgres() ? "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'; "
-                            "CREATE TRIGGER no BEFORE DELETE ON record FOR EACH ROW EXECUTE FUNCTION no()"
-                          : "CREATE TRIGGER no BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'no'); END");
+  RunSql(
+      url_,
+      postgres()
+          ? "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'; "
+            "CREATE TRIGGER no BEFORE DELETE ON record FOR EACH ROW EXECUTE FUNCTION no()"
+          : "CREATE TRIGGER no BEFORE DELETE ON record BEGIN SELECT RAISE(ABORT, 'no'); END");
   const ApplyResult result = Apply(List{make_.Purge(kAlice, 5), make_.Commit(kBob, 1, {Create("b", "{}")})});
   EXPECT_EQ(result.rows_refused, 1u);
   EXPECT_EQ(result.rows_written, 1u);
@@ -274,20 +294,25 @@ TEST_P(StoreImportTest, AStoreOfTheSecondVersionIsTakenOver) {
   const Dialect dialect = postgres() ? Dialect::kPostgres : Dialect::kSqlite;
   RunSql(url_, indexer::CreateMigrationTableSql(dialect));
   for (int i = 0; i < 2; ++i) {
-    for (const std::string& sql : indexer::RenderMigration(indexer::Migrations()[i], dialect)) RunSql(url_, sql);
+    for (const std::string& sql : indexer::RenderMigration(indexer::Migrations()[i], dialect))
+      RunSql(url_, sql);
   }
   RunSql(url_,
-         "INSERT INTO schema_migration (version, name, applied_at) VALUES (1, 'base tables', 5), (2, 'verification', 5);"
+         "INSERT INTO schema_migration (version, name, applied_at) VALUES (1, 'base tables', 5), (2, "
+         "'verification', 5);"
          "INSERT INTO record (did, collection, rkey, rev, source, op, deleted, verification, validation, "
-         "value_lossy, indexed_at) VALUES ('did:plc:gone', 'a.b.c', 'x', '3k', 's', 'create', FALSE, 'full', 'ok', "
+         "value_lossy, indexed_at) VALUES ('did:plc:gone', 'a.b.c', 'x', '3k', 's', 'create', FALSE, 'full', "
+         "'ok', "
          "FALSE, 1);"
          "INSERT INTO repo (did, sync_state, active, status, updated_at) VALUES "
          "('did:plc:gone', 'synchronized', FALSE, 'deleted', 1), ('did:plc:part', 'partial', TRUE, NULL, 1);"
-         "INSERT INTO gap (source, shard, opened_seq, reason, opened_at) VALUES ('s', '0/1', 7, 'outdated_cursor', 9)");
+         "INSERT INTO gap (source, shard, opened_seq, reason, opened_at) VALUES ('s', '0/1', 7, "
+         "'outdated_cursor', 9)");
   store_ = OpenStore();
   EXPECT_THAT(Rows("SELECT version, name FROM schema_migration ORDER BY version"),
               ElementsAre("1|base tables", "2|verification", "3|backfill"));
-  EXPECT_THAT(Rows("SELECT did, status_at FROM repo ORDER BY did"), ElementsAre("did:plc:gone|-", "did:plc:part|-"));
+  EXPECT_THAT(Rows("SELECT did, status_at FROM repo ORDER BY did"),
+              ElementsAre("did:plc:gone|-", "did:plc:part|-"));
   const auto queue = NewQueue();
   EXPECT_EQ(*queue->QueueUnsettled({}, Now(), 10), 1u);
   // Nobody knows since when; it is not before the row was written last.
@@ -307,15 +332,17 @@ TEST_P(StoreImportTest, AStoreOfTheSecondVersionIsTakenOver) {
 class AccountScanTest : public StoreImportTest {
  protected:
   std::unique_ptr<indexer::AccountScan> Scan() { return *indexer::MakeAccountScan(Options()); }
-  static std::vector<std::string> ReadAll(indexer::AccountScan& scan, std::string_view did, std::string_view collection,
-                                          std::string after, size_t page) {
+  static std::vector<std::string> ReadAll(indexer::AccountScan& scan, std::string_view did,
+                                          std::string_view collection, std::string after, size_t page) {
     std::vector<std::string> lines;
     for (;;) {
       const absl::StatusOr<size_t> count =
           scan.Read(did, collection, after, page, [&](const indexer::RecordDigest& digest) {
             after = digest.rkey;
-            lines.push_back(std::string(digest.rkey) + " " + std::string(digest.cid) + " " + std::string(digest.rev) + " " +
-                            std::string(VerificationName(digest.verification)) + (digest.deleted ? " deleted" : ""));
+            lines.push_back(std::string(digest.rkey) + " " + std::string(digest.cid) + " " +
+                            std::string(digest.rev) + " " +
+                            std::string(VerificationName(digest.verification)) +
+                            (digest.deleted ? " deleted" : ""));
           });
       EXPECT_TRUE(count.ok()) << count.status();
       if (count.value_or(0) < page) return lines;
@@ -331,8 +358,9 @@ TEST_P(AccountScanTest, CollectionsAreThoseWithRowsInTheOrderOfTheirBytes) {
     made.collection = std::move(collection);
     return made;
   };
-  std::vector<TestRow> rows = {row("b.c", "1"), row("b.c.d", "1"), row("B.c", "1"), row("b.c-d", "1"), row("a.gone", "1", true),
-                               row("c.some", "1", true), row("c.some", "2")};
+  std::vector<TestRow> rows = {row("b.c", "1"),   row("b.c.d", "1"),        row("B.c", "1"),
+                               row("b.c-d", "1"), row("a.gone", "1", true), row("c.some", "1", true),
+                               row("c.some", "2")};
   for (int i = 0; i < 3000; ++i) rows.push_back(row("b.many", std::to_string(i)));
   Apply(List{make_.Commit(kAlice, 1, rows), make_.Commit(kBob, 1, {row("other", "1")})});
   const auto scan = Scan();
@@ -344,13 +372,16 @@ TEST_P(AccountScanTest, CollectionsAreThoseWithRowsInTheOrderOfTheirBytes) {
 }
 
 TEST_P(AccountScanTest, RowsComeInTheOrderOfTheirKeysTombstonesToo) {
-  Apply(List{make_.Commit(kAlice, 1, {Create("b", "{}"), Create("B", "{}"), Create("-", "{}")}, Verification::kCommit),
-             make_.Commit(kAlice, 2, {Create("c", "{}"), Delete("a")}), make_.Commit(kBob, 1, {Create("x", "{}")})});
+  Apply(List{make_.Commit(kAlice, 1, {Create("b", "{}"), Create("B", "{}"), Create("-", "{}")},
+                          Verification::kCommit),
+             make_.Commit(kAlice, 2, {Create("c", "{}"), Delete("a")}),
+             make_.Commit(kBob, 1, {Create("x", "{}")})});
   const auto scan = Scan();
   for (const size_t page : {1, 2, 100}) {
     EXPECT_THAT(ReadAll(*scan, kAlice, kPost, "", page),
-                ElementsAre("- bafy-1 " + Rev(1) + " commit", "B bafyB1 " + Rev(1) + " commit", "a  " + Rev(2) + " full deleted",
-                            "b bafyb1 " + Rev(1) + " commit", "c bafyc2 " + Rev(2) + " full"));
+                ElementsAre("- bafy-1 " + Rev(1) + " commit", "B bafyB1 " + Rev(1) + " commit",
+                            "a  " + Rev(2) + " full deleted", "b bafyb1 " + Rev(1) + " commit",
+                            "c bafyc2 " + Rev(2) + " full"));
   }
   EXPECT_THAT(ReadAll(*scan, kAlice, kPost, "a", 100),
               ElementsAre("b bafyb1 " + Rev(1) + " commit", "c bafyc2 " + Rev(2) + " full"));
@@ -368,9 +399,11 @@ TEST_P(AccountScanTest, WhatWeNeverWriteIsDataLoss) {
 // ---- Plans
 
 class QueuePlanTest : public StoreImportTest {};
-INSTANTIATE_TEST_SUITE_P(Store, QueuePlanTest, testing::Values("sqlite"), [](const auto& param) { return param.param; });
+INSTANTIATE_TEST_SUITE_P(Store, QueuePlanTest, testing::Values("sqlite"),
+                         [](const auto& param) { return param.param; });
 
-// A million tasks, accounts or records must not be looked through for the few that matter. (`backfill_run` and `gap` are short.)
+// A million tasks, accounts or records must not be looked through for the few that matter. (`backfill_run`
+// and `gap` are short.)
 TEST_P(QueuePlanTest, NoStatementOfTheQueueScansALongTable) {
   for (size_t i = 0; i < static_cast<size_t>(indexer::QueueSql::kCount); ++i) {
     const std::string sql =

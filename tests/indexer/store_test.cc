@@ -86,8 +86,9 @@ TEST_P(StoreTest, TheGuardComparesClassThenRevThenProof) {
         const ApplyResult result =
             Apply(List{make_.Commit(kAlice, coming_rev, {Update(rkey, "{}")}, coming)});
         const bool proves = indexer::IsProven(coming) && !indexer::IsProven(stored);
-        const bool wins = IsStrong(coming) != IsStrong(stored) ? IsStrong(coming)
-                                                               : coming_rev > 5 || (coming_rev == 5 && proves);
+        const bool wins = IsStrong(coming) != IsStrong(stored)
+                              ? IsStrong(coming)
+                              : coming_rev > 5 || (coming_rev == 5 && proves);
         EXPECT_EQ(result.rows_written, wins ? 1u : 0u)
             << VerificationName(stored) << " 5, then " << VerificationName(coming) << " " << coming_rev;
         EXPECT_EQ(Value("SELECT op FROM record WHERE rkey = '" + rkey + "'"), wins ? "update" : "create");
