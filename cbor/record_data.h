@@ -36,7 +36,7 @@ struct RecordReport {
 // Checks that `block` is one record: strict DAG-CBOR, a map, no floats, integers within 64 bits signed, links
 // to data or raw bytes (CIDv1 of codec dag-cbor or raw, of any hash), `$type` a non-empty text wherever it is
 // present, at the top level present and equal to `collection` (not compared when that is empty), and every
-// {"$type":"blob"} with a `ref` to raw bytes, a non-empty `mimeType` and a `size` of 0 or more. A blob may
+// {"$type":"blob"} with a `ref` to such data, a non-empty `mimeType` and a `size` of 0 or more. A blob may
 // hold other keys. The legacy {cid, mimeType} has no $type and passes as a map.
 //
 // Fills `*report`, when given, on success; allocates nothing unless it refuses. Thread-safe. The first broken
