@@ -18,8 +18,8 @@ TEST(VectorsCoverage, EveryFolderHasAReaderOrAName) {
   const std::map<std::string, std::string> readers = {
       {"arroba", "export_vectors, mst_vectors"},
       {"atproto-interop-tests",
-       "cbor_vectors, crypto_vectors, inversion_vectors, mst_vectors, syntax_vectors; lexicon: later"},
-      {"atproto-lexicons", "later: lexicon"},
+       "cbor_vectors, crypto_vectors, inversion_vectors, lexicon_vectors, mst_vectors, syntax_vectors"},
+      {"atproto-lexicons", "lexicon_vectors"},
       {"atproto-ts", "car_vectors"},
       {"dasl-testing", "cbor_vectors"},
       {"did-plc-audit", "identity_vectors"},
