@@ -27,32 +27,43 @@ FormatVerdict ToleratedIf(bool tolerable) {
 
 // ---- datetime ----
 
-// "2024-02-30T25" and worse stay bad: the lenient form is put into the strict one, which is then asked.
+// The value of the two digits at `at`; a large number if they are none.
+int TwoDigits(std::string_view text, size_t at) {
+  return IsDigit(text[at]) && IsDigit(text[at + 1]) ? (text[at] - '0') * 10 + (text[at + 1] - '0') : 1000;
+}
+
+// What a clock on the wall may show, on a day that a calendar may lack: no time zone, February 30, 24:00,
+// second 60. Nobody can put all of these on a time line, so the caller does not try.
 bool IsTolerableDatetime(std::string_view text) {
-  constexpr size_t kMaxBytes = 64, kToMinutes = std::string_view("2024-01-01T00:00").size();
-  if (text.size() > kMaxBytes || text.size() < kToMinutes || text.ends_with("-00:00")) return false;
-  std::string_view rest = text.substr(kToMinutes);
-  std::string_view seconds = ":00";
-  if (rest.starts_with(':')) {
-    if (rest.size() < 3) return false;
-    seconds = rest.substr(0, 3);
-    rest.remove_prefix(3);
-    if (seconds == ":60") seconds = ":59";  // a leap second
-    if (rest.starts_with('.')) {
-      const size_t end = std::min(rest.find_first_not_of("0123456789", 1), rest.size());
-      if (end == 1) return false;
-      rest.remove_prefix(end);
-    }
+  constexpr std::string_view kShape = "dddd-dd-ddTdd:dd:dd";
+  constexpr size_t kMaxBytes = 64;
+  if (text.size() > kMaxBytes || text.size() < kShape.size()) return false;
+  for (size_t i = 0; i < kShape.size(); ++i) {
+    if (kShape[i] == 'd' ? !IsDigit(text[i]) : text[i] != kShape[i]) return false;
   }
-  const std::string_view zone = rest.empty() ? std::string_view("Z") : rest;
-  std::array<char, kMaxBytes> strict;
-  size_t size = 0;
-  for (const std::string_view part : {text.substr(0, kToMinutes), seconds, zone}) {
-    if (size + part.size() > strict.size()) return false;
-    std::memcpy(strict.data() + size, part.data(), part.size());
-    size += part.size();
+  const int month = TwoDigits(text, 5), day = TwoDigits(text, 8), hour = TwoDigits(text, 11);
+  const int minute = TwoDigits(text, 14), second = TwoDigits(text, 17);
+  if (month < 1 || month > 12 || day < 1 || day > 31 || hour > 24 || minute > 59 || second > 60) return false;
+  if (hour == 24 && minute > 0) return false;
+
+  std::string_view zone = text.substr(kShape.size());
+  size_t fraction = 0;
+  if (zone.starts_with('.')) {
+    fraction = std::min(zone.find_first_not_of("0123456789", 1), zone.size()) - 1;
+    if (fraction == 0) return false;
+    zone.remove_prefix(fraction + 1);
   }
-  return repo::Datetime::Parse(std::string_view(strict.data(), size)).has_value();
+  if (zone.empty() || hour == 24 || second == 60) {
+    // Here the reference is its older self: up to nanoseconds, of a day that exists.
+    const std::string_view date = text.substr(0, 10);
+    std::array<char, 20> noon;
+    std::memcpy(noon.data(), date.data(), date.size());
+    std::memcpy(noon.data() + date.size(), "T12:00:00Z", 10);
+    if (fraction > 9 || !repo::Datetime::Parse(std::string_view(noon.data(), noon.size()))) return false;
+  }
+  if (zone.empty() || zone == "Z") return true;
+  return zone.size() == 6 && (zone[0] == '+' || zone[0] == '-') && TwoDigits(zone, 1) <= 23 &&
+         zone[3] == ':' && TwoDigits(zone, 4) <= 59 && zone != "-00:00";
 }
 
 // ---- language ----

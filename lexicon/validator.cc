@@ -399,8 +399,11 @@ class Walk {
         });
     if (found != last && tables_.Text(found->name) == type) return Value(found->node, at);
     if (!reader_.Skip()) return false;
-    return node.c == 0 ||
-           Report(Weight::kHard, Reject::kLexiconUnion, at, "has a $type that is none of the variants");
+    if (node.c != 0) {
+      return Report(Weight::kHard, Reject::kLexiconUnion, at, "has a $type that is none of the variants");
+    }
+    if (ABSL_PREDICT_TRUE(std::count(type.begin(), type.end(), '#') <= 1)) return true;
+    return Report(Weight::kStrict, Reject::kLexiconUnion, at, "has a $type with more than one #");
   }
 
   bool Record(const Node& node, const Step& at) {
