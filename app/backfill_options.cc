@@ -82,7 +82,8 @@ void BackfillFlags::Bind(CLI::App* verb) {
   verb->add_option("--temp-folder", temp_folder_,
                    "Where the parts of large repositories are put aside meanwhile; by default the system's temporary folder")
       ->type_name("DIR");
-  verb->add_option("--retry-first", retry_first_s_, "How long to wait after a fault of an account's repository, seconds; doubles")
+  verb->add_option("--retry-first", retry_first_s_,
+                   "How long to wait after a fault of an account's repository, seconds; doubles (of a listing: 10 at most)")
       ->capture_default_str()
       ->check(CLI::Range(1, 86'400))
       ->type_name("S");
@@ -130,14 +131,20 @@ absl::StatusOr<std::vector<std::string>> BackfillFlags::CollectionOrigins() cons
   return origins;
 }
 
+backfill::RetryPolicy BackfillFlags::Retry() const {
+  backfill::RetryPolicy retry;
+  retry.first_us = retry_first_s_ * kSecond;
+  retry.most_us = std::max(retry_first_s_, retry_most_s_) * kSecond;
+  retry.max_attempts = retry_attempts_;
+  return retry;
+}
+
 absl::StatusOr<backfill::CoordinatorOptions> BackfillFlags::Coordinator() const {
   backfill::CoordinatorOptions options;
   options.threads = threads_;
   options.per_host = std::min(per_host_, threads_);
   options.max_download_us = max_archive_s_ * kSecond;
-  options.retry.first_us = retry_first_s_ * kSecond;
-  options.retry.most_us = std::max(retry_first_s_, retry_most_s_) * kSecond;
-  options.retry.max_attempts = retry_attempts_;
+  options.retry = Retry();
   options.throttle.first_us = resync_first_s * kSecond;
   options.throttle.most_us = std::max(resync_first_s, resync_most_s) * kSecond;
   options.archive.max_bytes = static_cast<uint64_t>(max_archive_mb_) << 20;
@@ -170,6 +177,10 @@ std::vector<std::string> OriginsOf(const std::vector<ServiceSource>& sources) {
 absl::StatusOr<backfill::FinderOptions> MakeFinderOptions(const BackfillFlags& flags, const std::vector<ServiceSource>& sources) {
   backfill::FinderOptions options;
   options.known_nsids = indexer::KnownCollections();
+  // Much waits for a listing: it is asked for again sooner, but never later.
+  const backfill::RetryPolicy retry = flags.Retry();
+  options.retry_first_us = std::min(options.retry_first_us, retry.first_us);
+  options.retry_most_us = retry.most_us;
   for (const ServiceSource& source : sources) {
     for (const std::string& host : source.hosts) {
       const std::string origin = OriginOf(host);

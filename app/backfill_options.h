@@ -42,6 +42,7 @@ struct BackfillFlags {
   void LimitHosts(ResolverFlags* resolver) const;
   // Origins of --backfill-from. Errors: kInvalidArgument.
   absl::StatusOr<std::vector<std::string>> CollectionOrigins() const;
+  backfill::RetryPolicy Retry() const;
   // What does not depend on the store or the sources. Errors: kInvalidArgument.
   absl::StatusOr<backfill::CoordinatorOptions> Coordinator() const;
 
