@@ -40,7 +40,7 @@ const say = (text) => console.log(`${((Date.now() - started) / 1000).toFixed(1).
 function argumentsOf(network) {
   const cid = options.verify === 'cid'
   const sources = network.pds.map((url) => url.replace('http', 'ws')).map((url) => (cid ? ['--relay', url.replace('localhost', '127.0.0.1')] : ['--pds', url]))
-  const how = cid ? ['--verify', 'cid'] : ['--directory', network.directory, '--directory-rate', '500', '--allow-private-addresses', '--no-verify-handles']
+  const how = cid ? ['--verify', 'cid'] : ['--directory', network.directory, '--directory-rate', '500', '--refresh-interval', '5', '--allow-private-addresses', '--no-verify-handles']
   return [...sources.flat(), '--collections', '*', '--cursor', '0', ...how]
 }
 

@@ -41,8 +41,8 @@ const say = (text) => console.log(`${((Date.now() - started) / 1000).toFixed(1).
 const FILTERS = { everything: ['*'], forum: ['space.atbb.*', 'com.huddle.*'] }
 const wantedBy = (filter) => (collection) => FILTERS[filter].some((rule) => rule === '*' || collection.startsWith(rule.slice(0, -1)))
 
-// Nobody waits here for the sake of a stranger's host.
-const QUICK = ['--retry-first', '1', '--retry-most', '3', '--retry-attempts', '100', '--resync-first', '1', '--resync-most', '3']
+// Nobody waits here for the sake of a stranger's host, nor for the next look at the directory after a move.
+const QUICK = ['--refresh-interval', '2', '--retry-first', '1', '--retry-most', '3', '--retry-attempts', '100', '--resync-first', '1', '--resync-most', '3']
 const FAST = [...QUICK, '--host-rate', '500', '--host-burst', '500']
 const RATE = { perSecond: 15, burst: 10 }
 const DIRECTORY = { perSecond: 500, burst: 2000 }
@@ -99,7 +99,8 @@ async function lives(times, calls, delay = 0) {
 const ACTIVE_UNSETTLED = "SELECT did, sync_state, reason FROM repo WHERE active AND sync_state <> 'synchronized'"
 const UNFINISHED = {
   'account out of step': ACTIVE_UNSETTLED,
-  'held event': 'SELECT did, seq, reason FROM held_event',
+  // Those of an account that is gone for now wait until it is back.
+  'held event': 'SELECT did, seq, reason FROM held_event WHERE NOT EXISTS (SELECT 1 FROM repo WHERE repo.did = held_event.did AND NOT active)',
   'open gap': 'SELECT * FROM gap WHERE closed_at IS NULL',
   'open task': "SELECT did, state, attempts, cause, detail FROM backfill_task WHERE state IN ('queued', 'running')",
   'open run': "SELECT id, kind, subject FROM backfill_run WHERE state = 'open' AND kind <> 'resync'",
