@@ -31,10 +31,9 @@ std::string_view FormatName(Format format);
 enum class FormatVerdict : uint8_t {
   kGood,
   // Not the specification's syntax, but let pass by the reference implementation, so met in good records:
-  //   datetime   no time zone, 24:00, second 60, a day that its month lacks, any number of digits after the point
-  //   language   any case, and languages of 4 to 8 letters
-  //   at-uri     with a fragment (#/…)
-  //   uri        a scheme of any letters, digits and _; text beyond ASCII; any length
+  //   datetime   no time zone, 24:00, second 60, a day that its month lacks, any number of digits after the
+  //   point language   any case, and languages of 4 to 8 letters at-uri     with a fragment (#/…) uri a
+  //   scheme of any letters, digits and _; text beyond ASCII; any length
   kTolerated,
   // The specification's syntax, but refused by the reference implementation: a `cid` of the right characters
   // that is no CID.

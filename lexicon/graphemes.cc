@@ -31,6 +31,8 @@ bool IsConsonant(int32_t c) {
                      [c](const auto& range) { return c >= range[0] && c <= range[1]; });
 }
 
+bool IsPlain(int32_t c) { return c >= 0x20 && c < 0x7f; }
+
 // Where in a conjunct the last character stood.
 enum class Conjunct { kNone, kConsonant, kLinked };
 
@@ -47,6 +49,12 @@ Conjunct Advance(Conjunct before, int32_t c) {
 
 }  // namespace
 
+size_t CountCharacters(std::string_view text) {
+  size_t count = 0;
+  for (const char c : text) count += (static_cast<uint8_t>(c) & 0xc0) != 0x80;  // not a continuation
+  return count;
+}
+
 size_t CountGraphemes(std::string_view text, size_t enough) {
   const auto* at = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
   const auto* const end = at + text.size();
@@ -54,6 +62,13 @@ size_t CountGraphemes(std::string_view text, size_t enough) {
   utf8proc_int32_t before = -1, state = 0;
   Conjunct conjunct = Conjunct::kNone;
   while (at < end && count <= enough) {
+    if (IsPlain(before) && IsPlain(*at)) {  // two of them never join
+      before = *at++;
+      state = 0;
+      conjunct = Conjunct::kNone;
+      ++count;
+      continue;
+    }
     utf8proc_int32_t c;
     const utf8proc_ssize_t size = utf8proc_iterate(at, end - at, &c);
     if (size <= 0) return count + static_cast<size_t>(end - at);  // no UTF-8; the reader lets none through

