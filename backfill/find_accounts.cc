@@ -127,7 +127,11 @@ void AccountRound::OnIdentity(size_t index, const identity::Answer& answer) {
     const bool shown = method_ == Method::kGetLatestCommit && question.known_active;
     return Settle(index, shown ? AccountVerdict::kTask : AccountVerdict::kNotNeeded);
   }
-  if (question.inactive && HostOf(pds) == HostOf(listing_host_.origin)) return Settle(index, AccountVerdict::kTask);
+  const bool here = HostOf(pds) == HostOf(listing_host_.origin);
+  if (question.inactive && here) return Settle(index, AccountVerdict::kTask);
+  if (question.maybe_elsewhere) {
+    return Settle(index, here && question.known_active ? AccountVerdict::kTask : AccountVerdict::kNotNeeded);
+  }
   question.origin = pds;
   Ask(index);
 }
@@ -153,7 +157,9 @@ void AccountRound::OnLatestCommit(size_t index, const net::XrpcOutcome& outcome,
     return Settle(index, same ? AccountVerdict::kNotNeeded : AccountVerdict::kTask);
   }
   if (question.maybe_elsewhere && (IsGone(outcome) || absl::IsNotFound(outcome.status))) {
-    return Settle(index, AccountVerdict::kNotNeeded);
+    // Whether that means anything, its document knows.
+    question.origin.clear();
+    return Resolve(index);
   }
   // A relay that does not have it may only never have met it.
   const bool says_so = IsHidden(outcome.error) || (IsGone(outcome) && !question.fell_back);

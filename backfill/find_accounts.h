@@ -47,7 +47,7 @@ struct AccountQuestion {
   // getLatestCommit: what we have.
   std::string known_rev;
   bool known_active = true;
-  bool maybe_elsewhere = false;  // nobody knows its PDS: a host that does not have it says nothing about it
+  bool maybe_elsewhere = false;  // we do not know its PDS: that a host does not have it counts if its document names that host
 
   AccountVerdict verdict = AccountVerdict::kOpen;
   int tries = 0;

@@ -737,12 +737,16 @@ TEST_F(FinderTest, WhenNobodyAnswersAComparisonTheQueueWaitsForThem) {
 TEST_F(FinderTest, AGapOfAPdsIsClosedWithItsOwnAccounts) {
   Host pds(true), elsewhere(true);
   const std::string subject = OpenGap(pds.authority());
-  enum : int { kSame = 1, kNewer, kGone, kElsewhere, kNoHost, kNoHostHere, kHidden, kNew, kNewOther };
+  enum : int { kSame = 1, kNewer, kGone, kElsewhere, kNoHost, kNoHostGone, kNoHostHere, kHidden, kNew, kNewOther };
   Know(kSame, 5, true, "", pds.url());
   Know(kNewer, 5, true, "", pds.url());
   Know(kGone, 5, true, "", pds.url());
   Know(kElsewhere, 5, true, "", elsewhere.url());
+  // Whose PDS we do not know: only its document tells whether this host is the one that should have it.
   Know(kNoHost, 5);
+  Serve(kNoHost, elsewhere.url());
+  Know(kNoHostGone, 5);
+  Serve(kNoHostGone, pds.url());
   Know(kNoHostHere, 5);
   Know(kHidden, 5, true, "", pds.url());
   pds.Add(kSame, {}, 5);
@@ -757,8 +761,8 @@ TEST_F(FinderTest, AGapOfAPdsIsClosedWithItsOwnAccounts) {
   Find();
   int64_t gap_run = 0;
   for (const sync::BackfillRun& run : queue_.runs()) gap_run = run.subject == subject ? run.id : gap_run;
-  EXPECT_THAT(queue_.tasks(gap_run), ElementsAre(Did(kNewer) + " " + RevOf(8), Did(kGone), Did(kNoHostHere) + " " + RevOf(9),
-                                                 Did(kHidden), Did(kNew) + " " + RevOf(2)));
+  EXPECT_THAT(queue_.tasks(gap_run), ElementsAre(Did(kNewer) + " " + RevOf(8), Did(kGone), Did(kNoHostGone),
+                                                 Did(kNoHostHere) + " " + RevOf(9), Did(kHidden), Did(kNew) + " " + RevOf(2)));
   EXPECT_EQ(elsewhere.hosting().Count(""), 0u);
 }
 
