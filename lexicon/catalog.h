@@ -129,7 +129,8 @@ class Catalog {
   // Null for a collection of which no record schema is here. `nsid` without "#main".
   const RecordSchema* Find(std::string_view nsid) const;
 
-  // References from records that lead nowhere, in order. A catalog that should be whole has none.
+  // References that lead nowhere, in the order of the documents; those of queries and other methods do not
+  // count. A catalog that should be whole has none.
   const std::vector<Unresolved>& unresolved() const { return unresolved_; }
   // Collections with a schema, sorted.
   std::vector<std::string> Collections() const;

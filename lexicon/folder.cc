@@ -1,6 +1,7 @@
 #include "lexicon/folder.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <string>
 #include <system_error>
@@ -15,11 +16,14 @@ namespace fs = std::filesystem;
 
 // At most one byte more than a document may have: ParseDocument refuses that one.
 absl::StatusOr<std::string> ReadText(const fs::path& path) {
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  if (error) return UnavailableError(path.string() + ": " + error.message());
+  std::string text(static_cast<size_t>(std::min<uintmax_t>(size, kMaxDocumentBytes + 1)), '\0');
   std::ifstream in(path, std::ios::binary);
-  std::string text(kMaxDocumentBytes + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad() || (!in.eof() && in.fail())) return UnavailableError(path.string() + ": cannot be read");
-  text.resize(static_cast<size_t>(in.gcount()));
+  if (static_cast<size_t>(in.gcount()) != text.size())
+    return UnavailableError(path.string() + ": cannot be read");
   return text;
 }
 

@@ -13,7 +13,8 @@
 //   over-long text (maxLength, maxGraphemes of a string)                     warn      refuse
 //   a `cid` that is only the shape of one (FormatVerdict::kDoubtful)         warn      refuse
 //   record key of another kind                                               warn      refuse
-//   a reference that leads to no definition here                             warn      refuse
+//   a reference that leads to no definition here (in Mode::kRequired: refuse) warn      refuse
+//   a $type with more than one #, in an open union                           warn      refuse
 //   what the reference implementation lets pass: FormatVerdict::kTolerated,
 //     a required field with a default, a legacy blob, a list as `unknown`    warn      warn
 //   a value that knownValues does not list (Policy::warn_unknown_values)     warn      warn
