@@ -77,15 +77,16 @@ void Attack::ExpectIgnored(std::string_view bytes, std::string_view counter) {
   }
 }
 
-void Attack::ExpectGoesOn() {
+void Attack::ExpectGoesOn(bool was_away) {
   for (builder::Account* account : {&victim_, &other_}) {
     const std::string rkey = "next" + std::to_string(++notes_);
     const builder::CommitMessage message = Next(*account, rkey);
     Send(Numbered(message), kHonest);
     EXPECT_THAT(FactsOf(*account), Contains(AllOf(HasSubstr("/" + rkey + " "), HasSubstr(message.rev + " "),
                                                   HasSubstr(" full"))));
+    const std::string state = was_away && account == &victim_ ? " partial " : " synchronized ";
     EXPECT_THAT(FactsOf(*account),
-                Contains(AllOf(testing::StartsWith("repo "), HasSubstr(" synchronized "),
+                Contains(AllOf(testing::StartsWith("repo "), HasSubstr(state),
                                HasSubstr(message.rev), HasSubstr(message.data.ToString()))));
   }
 }

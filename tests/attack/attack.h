@@ -75,8 +75,9 @@ class Attack : public testing::TestWithParam<builder::Curve> {
   void ExpectRefused(std::string_view bytes, Reject why, Cost cost = Cost::kNothing);
   // Sends it and checks that nothing changes, with nobody alarmed: counted as `counter`, if that is given.
   void ExpectIgnored(std::string_view bytes, std::string_view counter = {});
-  // The honest relay brings the victim's and the other account's next commit: both continue their chains.
-  void ExpectGoesOn();
+  // The honest relay brings the victim's and the other account's next commit: both continue their chains. `was_away`: the victim was
+  // hidden for a while, so that its chain counts as whole again once its repository was fetched.
+  void ExpectGoesOn(bool was_away = false);
   // The victim is desynchronised: its rows are as before, its next commit waits; the other account goes on.
   void ExpectDelayed();
 

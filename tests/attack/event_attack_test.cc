@@ -129,7 +129,7 @@ TEST_P(EventAttack, AForgedStatusHidesUntilTheHostHasBeenAsked) {
   }
   // The account goes on writing, and its host says what is true.
   status_.answer = {absl::OkStatus(), true, ""};
-  ExpectGoesOn();
+  ExpectGoesOn(/*was_away=*/true);
   EXPECT_TRUE(Visible(victim_));
   EXPECT_EQ(status_.asked, 1);
   EXPECT_EQ(counters_.Of("status_corrected"), 1u);
@@ -147,7 +147,7 @@ TEST_P(EventAttack, AForgedStatusThatNobodyCanCorrect) {
   EXPECT_TRUE(Visible(victim_));
   // What came meanwhile was ignored; the relay's next commit shows the hole.
   Send(Numbered(missed), kHonest);
-  ExpectGoesOn();
+  ExpectGoesOn(/*was_away=*/true);
 }
 
 TEST_P(EventAttack, AReplayedStatusIsOldNews) {
@@ -162,7 +162,7 @@ TEST_P(EventAttack, AReplayedStatusIsOldNews) {
   Send(builder::Encode(gone), kHonest);  // the same source again, with the seq that it had
   EXPECT_EQ(Facts(), before);
   EXPECT_TRUE(Visible(victim_));
-  ExpectGoesOn();
+  ExpectGoesOn(/*was_away=*/true);
 }
 
 TEST_P(EventAttack, AFloodOfStatusesAsksTheHostOnceInAWhile) {
@@ -201,7 +201,7 @@ TEST_P(EventAttack, TwoSourcesThatContradictEachOther) {
   // The account's next commit asks again, as soon as that is allowed.
   options_.status_interval_us = 0;
   consumer_ = std::make_unique<InlineConsumer>(options_, &store_);
-  ExpectGoesOn();
+  ExpectGoesOn(/*was_away=*/true);
   EXPECT_TRUE(Visible(victim_));
 }
 
